@@ -36,7 +36,9 @@ mod listener;
 mod time;
 
 pub use self::config::{Config, Overflow};
-pub use self::core::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
+pub use self::core::{
+    CommandId, Core, SendOptions, SubscribeOptions, SubscriptionId, TokenRequest, Transmit,
+};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{ClientState, Event, Gap, Outcome, Recovery, StateChange};
 #[cfg(feature = "handles")]

@@ -57,7 +57,7 @@ pub mod driver {
 pub use wirehub_client_core::{
     Alarm, Alarms, Client, ClientState, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange,
     MemberChanges, Offers, Overflow, PresenceCounts, Publication, Publications, Responses, StateChange,
-    StateChanges, Subscription, Unreadable, Update,
+    StateChanges, SubscribeOptions, Subscription, Unreadable, Update,
 };
 pub use wirehub_common as common;
 

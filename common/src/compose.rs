@@ -37,8 +37,8 @@ pub struct Subscriptions(Vec<Fields>);
 
 impl Subscriptions {
     /// Adds a subscription. See [`Subscribe`](crate::frame::Subscribe).
-    pub fn push(&mut self, channel: &ChannelName, number: u32, position: Option<&Position>) {
-        self.0.push(subscription(channel, number, position));
+    pub fn push(&mut self, channel: &ChannelName, number: u32, position: Option<&Position>, history: u32) {
+        self.0.push(subscription(channel, number, position, history));
     }
 }
 
@@ -62,8 +62,14 @@ pub fn connect(id: u32, client: Client<'_>, subscriptions: &Subscriptions) -> By
 }
 
 /// See [`Subscribe`](crate::frame::Subscribe).
-pub fn subscribe(id: u32, channel: &ChannelName, number: u32, position: Option<&Position>) -> Bytes {
-    command(id, 3, &subscription(channel, number, position))
+pub fn subscribe(
+    id: u32,
+    channel: &ChannelName,
+    number: u32,
+    position: Option<&Position>,
+    history: u32,
+) -> Bytes {
+    command(id, 3, &subscription(channel, number, position, history))
 }
 
 /// See [`Unsubscribe`](crate::frame::Unsubscribe).
@@ -132,11 +138,12 @@ fn message(id: u32, body: u32, name: &str, payload: Payload<'_>, key: &str) -> B
     command(id, body, &fields)
 }
 
-fn subscription(channel: &ChannelName, number: u32, recover: Option<&Position>) -> Fields {
+fn subscription(channel: &ChannelName, number: u32, recover: Option<&Position>, history: u32) -> Fields {
     let mut fields = named(channel.as_str(), number);
     if let Some(recover) = recover {
         fields.message(3, &position(recover));
     }
+    fields.number(4, history.into());
     fields
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
-use wirehub_client::{Client, ClientState, Config, Gap};
+use wirehub_client::{Client, ClientState, Config, Gap, SubscribeOptions};
 use wirehub_common::Limits;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
 use wirehub_server::Hub;
@@ -64,6 +64,30 @@ async fn messages_from_an_absence_come_after_the_reconnect_once_and_in_order() {
             (number.to_string(), Some(number as u64 + 1))
         );
     }
+}
+
+#[tokio::test]
+async fn earlier_messages_and_new_ones_are_one_stream_also_over_a_reconnect() {
+    let server = server(10).await;
+    let proxy = server.proxy().await;
+    let ann = server.client().await;
+    let room = ChatRoom::new("lobby").unwrap();
+    for number in 0..6 {
+        ann.publish(&room, &line(number)).await.unwrap();
+    }
+    let bob = wirehub_client::client(proxy.address(), Config::default());
+    let mut heard = bob.subscribe_with(&room, SubscribeOptions::new().history(4)).unwrap();
+    soon(bob.connect()).await.unwrap();
+    ann.publish(&room, &line(6)).await.unwrap();
+    for number in 2..7 {
+        assert_eq!(publication(&mut heard).await.message, line(number));
+    }
+    proxy.hold(true);
+    proxy.cut();
+    soon(reached(&bob, ClientState::Reconnecting)).await;
+    ann.publish(&room, &line(7)).await.unwrap();
+    proxy.hold(false);
+    assert_eq!(publication(&mut heard).await.message, line(7), "and none of the earlier ones again");
 }
 
 #[tokio::test]

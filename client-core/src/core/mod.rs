@@ -29,7 +29,7 @@ mod tests;
 mod token;
 
 pub use self::commands::{CommandId, SendOptions};
-pub use self::subscriptions::SubscriptionId;
+pub use self::subscriptions::{SubscribeOptions, SubscriptionId};
 pub use self::token::TokenRequest;
 
 /// A client as a state machine. See [the crate](crate) for an example, and [`Driver`](crate::Driver) for how to run it.
@@ -197,9 +197,25 @@ impl<L: Listener> Core<L> {
     /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED): the channel has a subscription.
     /// [`CLOSED`](ErrorCode::CLOSED): the client is closed.
     pub fn subscribe(&mut self, channel: &ChannelName) -> Result<SubscriptionId, Error> {
+        self.subscribe_with(channel, SubscribeOptions::new())
+    }
+
+    /// [`subscribe`](Self::subscribe) that begins with messages of the channel's history. They and the new messages are
+    /// one stream, each message once and in order. After a reconnect it continues from the last message, as others do.
+    /// The first [`Event::Subscribed`] is [`First`](crate::Recovery::First) with
+    /// [`history`](field@SubscribeOptions::history). With [`since`](field@SubscribeOptions::since) it reports like one
+    /// after a reconnect whether messages since then are missing.
+    ///
+    /// # Errors
+    /// As for [`subscribe`](Self::subscribe).
+    pub fn subscribe_with(
+        &mut self,
+        channel: &ChannelName,
+        options: SubscribeOptions,
+    ) -> Result<SubscriptionId, Error> {
         self.refuse_when_closed()?;
         let id = SubscriptionId(self.next_id());
-        self.begin_subscription(id, channel)?;
+        self.begin_subscription(id, channel, options)?;
         if self.is_up() {
             self.request_subscription(channel.as_str());
         }

@@ -20,6 +20,37 @@ use crate::{Error, ErrorKind, Gap, Listener, Recovery, Time};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub(crate) u32);
 
+/// The beginning of a subscription. The default begins with the next message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SubscribeOptions {
+    /// Begins with this many of the newest messages in the channel's history, or with all that are kept if there are
+    /// fewer. In a channel without history it has no effect.
+    pub history: u32,
+    /// Begins behind this position, which has precedence over `history`: the messages since then come first. If they
+    /// are not kept any more, a gap is reported. Positions are those of messages from this channel.
+    pub since: Option<Position>,
+}
+
+impl SubscribeOptions {
+    /// The default.
+    pub const fn new() -> Self {
+        Self { history: 0, since: None }
+    }
+
+    /// Sets [`history`](field@Self::history).
+    #[must_use]
+    pub fn history(self, messages: u32) -> Self {
+        Self { history: messages, ..self }
+    }
+
+    /// Sets [`since`](field@Self::since).
+    #[must_use]
+    pub fn since(self, position: impl Into<Option<Position>>) -> Self {
+        Self { since: position.into(), ..self }
+    }
+}
+
 impl SubscriptionId {
     /// The id as a number: unique within its client.
     pub const fn number(self) -> u32 {
@@ -54,6 +85,10 @@ struct Wanted {
     begun: bool,
     /// The application's position in the channel's history.
     position: Option<Position>,
+    /// With how many messages of the history it begins.
+    history: u32,
+    /// The application has had the messages up to its position before the subscription began.
+    resumes: bool,
     /// The offset at which it has caught up.
     missed: u64,
     /// The server began it, not the application.
@@ -88,6 +123,8 @@ impl Subscriptions {
             phase,
             begun: false,
             position: None,
+            history: 0,
+            resumes: false,
             missed: 0,
             is_offered: false,
         };
@@ -136,7 +173,7 @@ impl Subscriptions {
             *last = last.wrapping_add(1);
             wanted.number = *last;
             wanted.phase = Phase::Requested { command };
-            restored.push(&wanted.channel, *last, wanted.position.as_ref());
+            restored.push(&wanted.channel, *last, wanted.position.as_ref(), wanted.history);
         }
         restored
     }
@@ -186,6 +223,17 @@ impl Subscriptions {
 }
 
 impl Wanted {
+    /// Begins where the application wants it, if it says so.
+    fn begin_at(&mut self, SubscribeOptions { history, since }: SubscribeOptions) {
+        if since.is_some() {
+            self.position = since;
+            self.resumes = true;
+        } else if history > 0 {
+            self.position = None;
+            self.history = history;
+        }
+    }
+
     /// Whether the subscription continues at the application's position. Servers have bugs too.
     fn continues_at(&self, position: view::Position<'_>) -> bool {
         self.position
@@ -224,8 +272,10 @@ impl<L: Listener> Core<L> {
         &mut self,
         id: SubscriptionId,
         channel: &ChannelName,
+        options: SubscribeOptions,
     ) -> Result<(), Error> {
-        if self.subscriptions.add(id, channel).is_some() {
+        if let Some(wanted) = self.subscriptions.add(id, channel) {
+            wanted.begin_at(options);
             return Ok(());
         }
         match self.subscriptions.of_channel(channel.as_str()) {
@@ -235,6 +285,7 @@ impl<L: Listener> Core<L> {
                 wanted.is_offered = false;
                 wanted.begun = false;
                 wanted.phase = Phase::Idle;
+                wanted.begin_at(options);
                 self.listener.unsubscribed(subscription, None);
                 Ok(())
             }
@@ -247,7 +298,8 @@ impl<L: Listener> Core<L> {
         let Some(wanted) = self.subscriptions.of_channel(channel) else { return };
         wanted.number = command;
         wanted.phase = Phase::Requested { command };
-        let frame = compose::subscribe(command, &wanted.channel, command, wanted.position.as_ref());
+        let position = wanted.position.as_ref();
+        let frame = compose::subscribe(command, &wanted.channel, command, position, wanted.history);
         self.send_transient(frame);
     }
 
@@ -298,7 +350,9 @@ impl<L: Listener> Core<L> {
             return;
         };
         wanted.phase = Phase::Active;
-        let first = !core::mem::replace(&mut wanted.begun, true);
+        let first = !core::mem::replace(&mut wanted.begun, true) && !wanted.resumes;
+        // From here on it has a position, or its channel has no history.
+        wanted.history = 0;
         let position = subscribed.position();
         let recovery = match position {
             _ if first => Recovery::First,

@@ -22,7 +22,8 @@ use super::responses::Responses;
 use super::subscription::{Feed, Offers, Publication};
 use super::{Inner, Shared};
 use crate::{
-    ClientState, CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, StateChange, Subscription, Time,
+    ClientState, CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, StateChange, SubscribeOptions,
+    Subscription, Time,
 };
 
 /// A client. A clone is another handle to the same client. When the last handle and the last [`Subscription`] are
@@ -213,7 +214,36 @@ impl Client {
     /// # Errors
     /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED), [`CLOSED`](ErrorCode::CLOSED).
     pub fn subscribe<C: Channel>(&self, channel: &C) -> Result<Subscription<C::Message>, Error> {
-        self.subscription(channel.name().clone(), C::Message::from_payload)
+        self.subscribe_with(channel, SubscribeOptions::new())
+    }
+
+    /// [`Self::subscribe`] that begins with messages of the channel's history. They and the new messages are one
+    /// stream: each message once, in order, and none missing in between. A gap is reported only if messages
+    /// [`since`](field@SubscribeOptions::since) a position are not kept any more.
+    ///
+    /// ```
+    /// use futures_util::StreamExt as _;
+    /// use wirehub_client_core::{Client, Error, SubscribeOptions};
+    /// use wirehub_common::ChannelName;
+    ///
+    /// async fn show(client: &Client, lobby: ChannelName) -> Result<(), Error> {
+    ///     let lines = client.subscribe_raw_with(lobby, SubscribeOptions::new().history(50))?;
+    ///     let mut lines = lines.publications();
+    ///     while let Some(line) = lines.next().await {
+    ///         println!("{:?}", line?.message);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Self::subscribe`].
+    pub fn subscribe_with<C: Channel>(
+        &self,
+        channel: &C,
+        options: SubscribeOptions,
+    ) -> Result<Subscription<C::Message>, Error> {
+        self.subscription(channel.name().clone(), options, C::Message::from_payload)
     }
 
     /// [`Self::subscribe`] without a contract.
@@ -221,7 +251,19 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn subscribe_raw(&self, channel: ChannelName) -> Result<Subscription<Payload>, Error> {
-        self.subscription(channel, |payload| Ok(payload.clone()))
+        self.subscribe_raw_with(channel, SubscribeOptions::new())
+    }
+
+    /// [`Self::subscribe_with`] without a contract.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe_raw_with(
+        &self,
+        channel: ChannelName,
+        options: SubscribeOptions,
+    ) -> Result<Subscription<Payload>, Error> {
+        self.subscription(channel, options, |payload| Ok(payload.clone()))
     }
 
     /// Publishes a message in a channel of a contract, now or once the client is connected, and waits for the server's
@@ -407,10 +449,11 @@ impl Client {
     fn subscription<M>(
         &self,
         channel: ChannelName,
+        options: SubscribeOptions,
         decode: fn(&Payload) -> Result<M, PayloadError>,
     ) -> Result<Subscription<M>, Error> {
         self.shared().act(|inner, _| {
-            let id = inner.core.subscribe(&channel)?;
+            let id = inner.core.subscribe_with(&channel, options)?;
             let config = inner.core.config();
             let (sender, queue) = queue::new(config.receive_queue, config.overflow);
             let (confirm, ready) = oneshot::channel();

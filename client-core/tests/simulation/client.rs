@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use wirehub_client_core::{ClientState, CommandId, Config, Core, Event, Outcome, SubscriptionId, Time};
+use wirehub_client_core::{
+    ClientState, CommandId, Config, Core, Event, Outcome, SubscribeOptions, SubscriptionId, Time,
+};
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Part, Push, ServerFrame};
 use wirehub_common::{Assembler, ChannelName, Codec, Payload};
@@ -52,6 +54,8 @@ pub(crate) struct Client {
     acknowledged: BTreeSet<u64>,
     /// Whether it asks for the members of its channels.
     watches: bool,
+    /// Whether the server forgets no message.
+    keeps_all: bool,
     /// The time at which it began to open its last transport, by its own clock.
     opened_at: Time,
     /// How many transports in a row were short-lived.
@@ -119,6 +123,8 @@ enum Wish {
 #[derive(Debug)]
 struct Record {
     channel: ChannelName,
+    /// Whether it begins with the first message that was ever published.
+    has_all: bool,
     /// The last publication.
     last: Option<u64>,
     /// Whether it has been confirmed over the current connection.
@@ -139,6 +145,7 @@ impl Client {
         seed: u64,
         line: Option<Line>,
         watches: bool,
+        keeps_all: bool,
         wallet: Option<Wallet>,
     ) -> Self {
         let config = Config::new()
@@ -157,6 +164,7 @@ impl Client {
             shown: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             watches,
+            keeps_all,
             opened_at: Time::ZERO,
             short_lived: 0,
             number,
@@ -281,16 +289,25 @@ impl Client {
                     self.core.unsubscribe(subscription);
                 }
             }
-            _ => self.subscribe(channel),
+            _ => {
+                let history = match random.below(4) {
+                    0 => u32::MAX,
+                    1 => random.below(30) as u32,
+                    _ => 0,
+                };
+                self.subscribe(channel, SubscribeOptions::new().history(history));
+            }
         }
     }
 
-    pub(crate) fn subscribe(&mut self, channel: &ChannelName) {
-        match self.core.subscribe(channel) {
+    pub(crate) fn subscribe(&mut self, channel: &ChannelName, options: SubscribeOptions) {
+        let has_all = self.keeps_all && options.history == u32::MAX;
+        match self.core.subscribe_with(channel, options) {
             Ok(subscription) => {
                 let channel = channel.clone();
                 let record = Record {
                     channel,
+                    has_all,
                     last: None,
                     confirmed: false,
                     may_jump: true,
@@ -393,6 +410,7 @@ impl Client {
                     assert!(record.confirmed, "before that it is the recovery that tells");
                     record.may_jump = true;
                     record.has_to_jump = true;
+                    record.has_all &= record.last.is_some();
                     self.gaps += 1;
                 }
                 Event::Publication { subscription, publication } => {
@@ -505,6 +523,7 @@ impl Record {
     }
 
     fn receive(&mut self, publication: u64) {
+        assert!(!self.has_all || self.last.is_some() || publication == 1, "it begins with {publication}");
         if let Some(last) = self.last {
             assert!(publication > last, "{publication} after {last}: out of order, or twice");
             assert!(

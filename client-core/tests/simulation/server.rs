@@ -473,16 +473,23 @@ impl Server {
     }
 
     fn subscribe(&mut self, connection: u64, subscribe: Subscribe) -> Result<Subscribed, ErrorInfo> {
-        let Subscribe { channel: name, number, position } = subscribe;
+        let Subscribe { channel: name, number, position, history } = subscribe;
         let epoch = self.epoch();
         let session = self.sessions.get_mut(&connection).unwrap();
         let channel = self.channels.entry(name.clone()).or_default();
         let is_bare = self.bare.as_ref() == Some(&name);
+        let is_new = position.is_none();
         let recoverable = position
             .filter(|position| position.epoch == epoch && position.offset + 1 >= channel.first_kept())
             .filter(|_| !is_bare);
-        let begin = recoverable.as_ref().map_or(channel.offset, |position| position.offset);
-        let next = recoverable.as_ref().map(|position| position.offset + 1);
+        let recent = if is_new && !is_bare { u64::from(history) } else { 0 };
+        let oldest = channel.offset.saturating_sub(recent).max(channel.first_kept() - 1);
+        let begin = match &recoverable {
+            Some(position) => position.offset,
+            None if recent > 0 => oldest,
+            None => channel.offset,
+        };
+        let next = (recoverable.is_some() || recent > 0).then_some(begin + 1);
         let older = session.subscriptions.insert(name.clone(), Subscription { number, next });
         assert!(older.is_none_or(|older| older.number < number), "numbers go up");
         let subscribed = Subscribed {

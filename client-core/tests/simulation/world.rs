@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wirehub_client_core::{Time, Transmit};
+use wirehub_client_core::{SubscribeOptions, Time, Transmit};
 use wirehub_common::code::CloseCode;
 use wirehub_common::{ChannelName, Limits, SUBPROTOCOL_PROTOBUF};
 
@@ -174,7 +174,8 @@ impl World {
         let client = |number| {
             let line = faults.lines.map(|lines| Line::new(lines, &mut random));
             let wallet = faults.tokens.then(|| Wallet::new(number as u32, Random::new(random.next())));
-            Client::new(number as u32, random.next(), line, faults.presence, wallet)
+            let keeps_all = faults.history == usize::MAX;
+            Client::new(number as u32, random.next(), line, faults.presence, keeps_all, wallet)
         };
         let clients = (0..CLIENTS).map(client).collect();
         let window = faults.windows[random.below(faults.windows.len() as u64) as usize];
@@ -306,7 +307,7 @@ impl World {
         for index in 0..self.clients.len() {
             let channel = self.channels[index % self.channels.len()].clone();
             let now = self.now;
-            self.clients[index].subscribe(&channel);
+            self.clients[index].subscribe(&channel, SubscribeOptions::new());
             self.clients[index].core.connect(now);
             self.serve(index);
         }

@@ -88,6 +88,10 @@ pub struct Subscribe {
     /// The position to recover from.
     #[field(3)]
     pub position: Option<Position>,
+    /// Without a position: the number of publications before the newest with which the subscription begins, as far as the
+    /// channel's history has them.
+    #[field(4)]
+    pub history: u32,
 }
 
 /// See [`Request::Unsubscribe`].

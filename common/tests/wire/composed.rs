@@ -32,13 +32,13 @@ fn composed(Command { id, request }: &Command) -> Option<Bytes> {
         Request::Connect(Connect { token, client, version, contract, subscriptions, instance }) => {
             let contract = contract.as_ref().map(|contract| (contract.name.as_str(), contract.hash));
             let mut restored = Subscriptions::default();
-            for Subscribe { channel, number, position } in subscriptions {
-                restored.push(channel, *number, position.as_ref());
+            for Subscribe { channel, number, position, history } in subscriptions {
+                restored.push(channel, *number, position.as_ref(), *history);
             }
             compose::connect(id, Client { token, client, version, contract, instance }, &restored)
         }
-        Request::Subscribe(Subscribe { channel, number, position }) => {
-            compose::subscribe(id, channel, *number, position.as_ref())
+        Request::Subscribe(Subscribe { channel, number, position, history }) => {
+            compose::subscribe(id, channel, *number, position.as_ref(), *history)
         }
         Request::Unsubscribe(Unsubscribe { channel, number }) => compose::unsubscribe(id, channel, *number),
         Request::Publish(Publish { channel, payload, key }) => {

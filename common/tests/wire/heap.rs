@@ -34,7 +34,7 @@ heap_of_structs! {
     Command { id, request }
     Connect { token, client, version, contract, subscriptions, instance }
     ContractId { name, hash }
-    Subscribe { channel, number, position }
+    Subscribe { channel, number, position, history }
     Position { offset, epoch }
     Unsubscribe { channel, number }
     Publish { channel, payload, key }

@@ -238,7 +238,8 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
     }
     vec![
         |entries| {
-            let subscriptions = vec![Subscribe { channel: channel(), number: 0, position: None }; entries];
+            let subscriptions =
+                vec![Subscribe { channel: channel(), number: 0, position: None, history: 0 }; entries];
             let request = Request::Connect(Connect { subscriptions, ..Connect::default() });
             Frame::Client(Command { id: 0, request })
         },

@@ -85,6 +85,7 @@ messages! {
         [string] channel: String = 1;
         [uint32] number: u32 = 2;
         [message, optional] position: Option<Position> = 3;
+        [uint32] history: u32 = 4;
     }
     Position {
         [uint64] offset: u64 = 1;
@@ -379,8 +380,8 @@ impl From<frame::ContractId> for ContractId {
 }
 
 impl From<frame::Subscribe> for Subscribe {
-    fn from(frame::Subscribe { channel, number, position }: frame::Subscribe) -> Self {
-        Self { channel: channel.to_string(), number, position: position.map(Into::into) }
+    fn from(frame::Subscribe { channel, number, position, history }: frame::Subscribe) -> Self {
+        Self { channel: channel.to_string(), number, position: position.map(Into::into), history }
     }
 }
 

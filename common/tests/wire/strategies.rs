@@ -162,11 +162,8 @@ fn milliseconds() -> impl Strategy<Value = Duration> {
 }
 
 fn subscribe() -> impl Strategy<Value = Subscribe> {
-    (channel(), any::<u32>(), option::of(position())).prop_map(|(channel, number, position)| Subscribe {
-        channel,
-        number,
-        position,
-    })
+    (channel(), any::<u32>(), option::of(position()), any::<u32>())
+        .prop_map(|(channel, number, position, history)| Subscribe { channel, number, position, history })
 }
 
 fn unsubscribe() -> impl Strategy<Value = Unsubscribe> {

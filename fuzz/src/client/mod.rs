@@ -9,9 +9,9 @@ mod server;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wirehub_client_core::{ClientState, Error, SendOptions, Time, Transmit};
+use wirehub_client_core::{ClientState, Error, SendOptions, SubscribeOptions, Time, Transmit};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{History, Part, ServerFrame};
+use wirehub_common::frame::{History, Part, Position, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
 
 use self::model::Model;
@@ -77,8 +77,10 @@ impl World {
             Operation::CheckConnection => core.check_connection(now),
             Operation::Suspend => core.suspend(now),
             Operation::Close(reason) => core.close(CloseCode::NORMAL, &reason),
-            Operation::Subscribe(channel) => {
-                let result = core.subscribe(&channel.name());
+            Operation::Subscribe { channel, history, since } => {
+                let since = since.map(|offset| Position { offset: offset.into(), epoch: "a".into() });
+                let options = SubscribeOptions::new().history(history.into()).since(since);
+                let result = core.subscribe_with(&channel.name(), options);
                 self.model.subscribed(result);
             }
             Operation::Unsubscribe(which) => {

@@ -32,7 +32,11 @@ pub(super) enum Operation {
     CheckConnection,
     Suspend,
     Close(String),
-    Subscribe(Channel),
+    Subscribe {
+        channel: Channel,
+        history: u8,
+        since: Option<u8>,
+    },
     Unsubscribe(u8),
     FailSubscription(u8),
     Publish {

@@ -141,7 +141,7 @@ fn fitting_answer(request: &Request, answer: &script::Answer) -> ReplyBody {
             Request::Subscribe(subscribe) => ReplyBody::Subscribed(subscribed(subscribe, answer)),
             _ => {
                 let channel = Channel::Lobby.name();
-                ReplyBody::Subscribed(subscribed(&Subscribe { channel, number: 1, position: None }, answer))
+                ReplyBody::Subscribed(subscribed(&Subscribe { channel, number: 1, position: None, history: 0 }, answer))
             }
         },
         Kind::Unsubscribed => {

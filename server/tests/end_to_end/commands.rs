@@ -71,6 +71,7 @@ async fn subscriptions_in_connect_are_made_at_once_and_each_has_its_outcome() {
             channel: name(channel),
             number,
             position: position.clone(),
+            history: 0,
         });
         let connect = Connect { subscriptions: subscriptions.into(), ..Connect::default() };
         let outcomes = client.connected(connect).await.subscriptions;

@@ -83,7 +83,7 @@ fn number(number: u64) -> Payload {
 }
 
 fn since(channel: &str, number: u32, position: Position) -> Subscribe {
-    Subscribe { channel: name(channel), number, position: Some(position) }
+    Subscribe { channel: name(channel), number, position: Some(position), history: 0 }
 }
 
 async fn subscribed(client: &mut Client, subscribe: Subscribe) -> Subscribed {
@@ -179,8 +179,11 @@ async fn a_returning_subscriber_gets_exactly_the_missed_messages_then_live_ones(
         for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
             let mut bob = Client::connect(&server, codec).await;
             let mut ann = Client::connect(&server, codec).await;
-            let first =
-                subscribed(&mut ann, Subscribe { channel: name(channel), number: 1, position: None }).await;
+            let first = subscribed(
+                &mut ann,
+                Subscribe { channel: name(channel), number: 1, position: None, history: 0 },
+            )
+            .await;
             assert!(!first.complete && first.recovering == 0);
             assert_eq!(first.position.as_ref().map(|position| position.offset), Some(0));
             publish(&mut bob, channel, 1, "").await;
@@ -217,6 +220,76 @@ async fn a_returning_subscriber_gets_exactly_the_missed_messages_then_live_ones(
 }
 
 #[tokio::test]
+async fn a_new_subscriber_begins_with_the_newest_of_the_history_then_live_ones() {
+    for hub in hubs(5) {
+        let server = Server::start(hub.build()).await;
+        for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
+            let mut bob = Client::connect(&server, codec).await;
+            for message in 1..=8 {
+                publish(&mut bob, channel, message, "").await;
+            }
+            let with =
+                |number, history| Subscribe { channel: name(channel), number, position: None, history };
+            let mut ann = Client::open(&server, codec).await;
+            let subscriptions =
+                vec![with(1, 3), Subscribe { channel: name("plain"), number: 2, ..with(2, 3) }];
+            let connect = Connect { subscriptions, ..Connect::default() };
+            let mut outcomes = ann.connected(connect).await.subscriptions.into_iter();
+            let begun = outcomes.next().unwrap().result.unwrap();
+            assert_eq!((begun.position.unwrap().offset, begun.recovering, begun.complete), (5, 3, false));
+            assert_eq!(outcomes.next().unwrap().result.unwrap().position, None, "there is no history");
+            publish(&mut bob, channel, 9, "").await;
+            for offset in 6..=9 {
+                assert_eq!(ann.publication().await.offset, offset);
+            }
+            for (number, history, first) in [(3, u32::MAX, 5), (4, 1, 9)] {
+                let begun = subscribed(&mut ann, with(number, history)).await;
+                assert_eq!((begun.position.unwrap().offset, begun.recovering), (first - 1, 10 - first));
+                for offset in first..=9 {
+                    assert_eq!(ann.publication().await.offset, offset);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_missed_or_doubled_between_the_history_and_the_live_messages() {
+    for hub in hubs(1000) {
+        let server = Server::start(hub.build()).await;
+        let mut bob = Client::connect(&server, CODECS[0]).await;
+        publish(&mut bob, "kept:a", 1, "").await;
+        for round in 0..20 {
+            let mut ann = Client::connect(&server, CODECS[0]).await;
+            let subscribe = Subscribe { channel: name("kept:a"), number: 1, position: None, history: 3 };
+            let subscribe = ann.command(Request::Subscribe(subscribe));
+            let publishing = async {
+                for message in 0..10 {
+                    publish(&mut bob, "kept:a", message, "").await;
+                }
+            };
+            let ((), ()) = tokio::join!(ann.send([subscribe]), publishing);
+            let begun = loop {
+                match ann.next().await {
+                    Received::Frame(ServerFrame::Reply(Reply {
+                        result: Ok(ReplyBody::Subscribed(begun)),
+                        ..
+                    })) => {
+                        break begun;
+                    }
+                    Received::Ping => {}
+                    other => panic!("{other:?}"),
+                }
+            };
+            let newest = 1 + (round + 1) * 10;
+            for offset in begun.position.unwrap().offset + 1..=newest {
+                assert_eq!(ann.publication().await.offset, offset);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn large_histories_of_many_channels_follow_the_reply_each_in_order() {
     const MEBIBYTE: usize = 1024 * 1024;
     for hub in hubs(10) {
@@ -232,7 +305,7 @@ async fn large_histories_of_many_channels_follow_the_reply_each_in_order() {
             let mut client = Client::connect(&server, codec).await;
             let mut subscriptions = Vec::new();
             for (number, channel) in (1..).zip(&channels) {
-                let request = Subscribe { channel: name(channel), number, position: None };
+                let request = Subscribe { channel: name(channel), number, position: None, history: 0 };
                 let Position { epoch, .. } = subscribed(&mut client, request).await.position.unwrap();
                 subscriptions.push(since(channel, number, Position { offset: 0, epoch }));
             }
@@ -394,7 +467,8 @@ async fn commands_behind_connect_wait_for_its_reply() {
         let server = Server::start(hub.build()).await;
         for codec in CODECS {
             let mut client = Client::open(&server, codec).await;
-            let subscriptions = vec![Subscribe { channel: name("kept:a"), number: 1, position: None }];
+            let subscriptions =
+                vec![Subscribe { channel: name("kept:a"), number: 1, position: None, history: 0 }];
             let connect = Request::Connect(Connect { subscriptions, ..Connect::default() });
             let publish = Publish { channel: name("kept:a"), payload: number(1), key: String::new() };
             client
@@ -508,7 +582,7 @@ async fn subscribers_that_come_and_go_in_a_storm_get_every_publication_once() {
             // First over the same connection, then over another one.
             for _ in 0..2 {
                 number += 1;
-                let request = Subscribe { channel: name("kept:a"), number, position: at.clone() };
+                let request = Subscribe { channel: name("kept:a"), number, position: at.clone(), history: 0 };
                 client.send([Command { id: number, request: Request::Subscribe(request) }]).await;
                 let reply = loop {
                     match client.next().await {

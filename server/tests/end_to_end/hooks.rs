@@ -133,6 +133,7 @@ async fn a_hook_decides_about_subscribing_and_reading() {
             channel: name(channel),
             number: 1,
             position: None,
+            history: 0,
         });
         let connect =
             Connect { token: "ann".into(), subscriptions: subscriptions.to_vec(), ..Connect::default() };
@@ -151,7 +152,7 @@ async fn hooks_are_not_asked_about_more_subscriptions_than_the_limit() {
     let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
     // A subscription that the rules refuse takes no place.
     let subscriptions = ["@bob", "room:1ann", "room:2ann", "room:3ann", "room:4ann"]
-        .map(|channel| Subscribe { channel: name(channel), number: 1, position: None });
+        .map(|channel| Subscribe { channel: name(channel), number: 1, position: None, history: 0 });
     let connect =
         Connect { token: "ann".into(), subscriptions: subscriptions.to_vec(), ..Connect::default() };
     let mut client = Client::open(&server, CODECS[0]).await;
@@ -256,7 +257,8 @@ async fn a_users_session_can_be_ended_while_it_begins() {
         let gate = Gate::new(0);
         let server = Server::start(asking_about_subscriptions(&gate).build()).await;
         let mut ann = Client::open(&server, codec).await;
-        let subscriptions = vec![Subscribe { channel: name("room:ann"), number: 1, position: None }];
+        let subscriptions =
+            vec![Subscribe { channel: name("room:ann"), number: 1, position: None, history: 0 }];
         let connect = Connect { token: "ann".into(), subscriptions, ..Connect::default() };
         let connect = ann.command(Request::Connect(connect));
         ann.send([connect]).await;

@@ -82,7 +82,7 @@ async fn the_client_takes_such_a_subscription_over_and_recovers_it() {
 
         let mut client = Client::open(&server, codec).await;
         let position = Some(Position { offset, epoch });
-        let subscriptions = vec![Subscribe { channel: name("news:x"), number: 7, position }];
+        let subscriptions = vec![Subscribe { channel: name("news:x"), number: 7, position, history: 0 }];
         let connected = client.connected(Connect { subscriptions, ..connect("news:x") }).await;
         let recovered = connected.subscriptions[0].result.as_ref().unwrap();
         assert!(recovered.complete);

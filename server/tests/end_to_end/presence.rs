@@ -33,7 +33,7 @@ fn hub(grace: Duration) -> Builder {
 /// A session of a user that is in the room.
 async fn enter(server: &Server, codec: wirehub_common::Codec, user: &str) -> (Client, String) {
     let mut client = Client::open(server, codec).await;
-    let subscriptions = vec![Subscribe { channel: name(ROOM), number: 1, position: None }];
+    let subscriptions = vec![Subscribe { channel: name(ROOM), number: 1, position: None, history: 0 }];
     let connect = Connect { token: user.into(), subscriptions, ..Connect::default() };
     let session = client.connected(connect).await.session;
     (client, session)

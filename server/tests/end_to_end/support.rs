@@ -355,7 +355,7 @@ pub(crate) fn name(channel: &str) -> ChannelName {
 }
 
 pub(crate) fn subscribe(channel: &str, number: u32) -> Request {
-    Request::Subscribe(Subscribe { channel: name(channel), number, position: None })
+    Request::Subscribe(Subscribe { channel: name(channel), number, position: None, history: 0 })
 }
 
 pub(crate) fn unsubscribe(channel: &str, number: u32) -> Request {

@@ -221,7 +221,8 @@ async fn presence_has_session_and_user() {
         let mut clients = Vec::new();
         for user in ["ann", "bob", "bob"] {
             let mut client = Client::open(&server, codec).await;
-            let subscriptions = vec![Subscribe { channel: name("room:1"), number: 1, position: None }];
+            let subscriptions =
+                vec![Subscribe { channel: name("room:1"), number: 1, position: None, history: 0 }];
             let session = client.connected(Connect { subscriptions, ..connect(user) }).await.session;
             clients.push((client, session, user));
         }

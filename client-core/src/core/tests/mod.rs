@@ -13,7 +13,7 @@ use wirehub_common::frame::{
 };
 use wirehub_common::{Bytes, ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
-use super::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
+use super::{CommandId, Core, SendOptions, SubscribeOptions, SubscriptionId, TokenRequest, Transmit};
 use crate::{ClientState, Config, Error, Event, Gap, Outcome, Recovery, Time};
 
 mod batches;

@@ -59,6 +59,15 @@ fn the_application_takes_a_subscription_of_the_server_over() {
 }
 
 #[test]
+fn a_subscription_with_history_takes_the_place_of_the_server_s_and_begins_with_its_history() {
+    let (mut client, _) = offered(at(5));
+    client.core.subscribe_with(&channel("news"), SubscribeOptions::new().history(3)).unwrap();
+    let sent = client.sent();
+    let [Command { request: Request::Subscribe(subscribe), .. }] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((&subscribe.position, subscribe.history), (&None, 3));
+}
+
+#[test]
 fn a_reply_to_the_subscription_of_the_server_does_not_answer_its_successor() {
     let (mut client, _) = offered(at(5));
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");

@@ -175,6 +175,68 @@ impl Client {
     }
 }
 
+/// A client with a subscription to `c` that was made with options; also returns the command.
+fn subscribed_with(options: SubscribeOptions) -> (Client, SubscriptionId, u32, Subscribe) {
+    let mut client = Client::connected();
+    let subscription = client.core.subscribe_with(&channel("c"), options).unwrap();
+    let Command { id, request: Request::Subscribe(subscribe) } = client.sent().remove(0) else { panic!() };
+    (client, subscription, id, subscribe)
+}
+
+#[test]
+fn a_subscription_begins_with_the_history_and_that_is_no_gap() {
+    let (mut client, subscription, id, subscribe) = subscribed_with(SubscribeOptions::new().history(50));
+    assert_eq!((subscribe.position, subscribe.history), (None, 50));
+    let answer = Subscribed { position: at(2, "e"), recovering: 2, ..subscribed("c", id) };
+    client.reply(id, Ok(ReplyBody::Subscribed(answer)));
+    client.receive([3, 4, 5].map(|offset| push(publication("c", offset, offset))));
+    let events = client.events();
+    assert!(
+        matches!(events[0], Event::Subscribed { recovery: Recovery::First, .. })
+            && events[1..].iter().all(|event| matches!(event, Event::Publication { .. })),
+        "{events:?}"
+    );
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    let connect = client.establish();
+    let [Subscribe { position, history, .. }] = &connect.subscriptions[..] else { panic!("{connect:?}") };
+    assert_eq!((position, *history), (&at(5, "e"), 0), "it goes on where it was");
+    client.core.unsubscribe(subscription);
+}
+
+#[test]
+fn the_history_is_asked_for_until_the_subscription_has_begun() {
+    let (mut client, _, _, _) = subscribed_with(SubscribeOptions::new().history(50));
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    // The channel keeps no history.
+    let connect = client.establish();
+    assert_eq!((&connect.subscriptions[0].position, connect.subscriptions[0].history), (&None, 50));
+    assert_eq!(recoveries(&mut client), [Recovery::First]);
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    let connect = client.establish();
+    assert_eq!(connect.subscriptions[0].history, 0, "live messages would come a second time");
+    assert_eq!(recoveries(&mut client), [Recovery::NoHistory]);
+}
+
+#[test]
+fn a_subscription_since_a_position_reports_whether_messages_are_missing() {
+    for (position, complete, expected) in [
+        (at(3, "e"), true, Recovery::Complete),
+        (at(7, "e"), false, Recovery::Lost),
+        (at(3, "f"), false, Recovery::Lost),
+        (None, false, Recovery::NoHistory),
+    ] {
+        let options = SubscribeOptions::new().history(50).since(at(3, "e"));
+        let (mut client, _, id, subscribe) = subscribed_with(options);
+        assert_eq!((subscribe.position, subscribe.history), (at(3, "e"), 0));
+        let answer = Subscribed { position, complete, ..subscribed("c", id) };
+        client.reply(id, Ok(ReplyBody::Subscribed(answer)));
+        assert_eq!(recoveries(&mut client), [expected]);
+    }
+}
+
 fn recoveries(client: &mut Client) -> Vec<Recovery> {
     let recovery = |event| match event {
         Event::Subscribed { recovery, .. } => Some(recovery),

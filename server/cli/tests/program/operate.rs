@@ -53,7 +53,12 @@ async fn operators_see_sessions_and_channels() {
     let mut commands = Vec::new();
     for number in 0..1005 {
         let channel = name(&format!("many:{number:04}"));
-        commands.push(ann.command(Request::Subscribe(Subscribe { channel, number: 1, position: None })));
+        commands.push(ann.command(Request::Subscribe(Subscribe {
+            channel,
+            number: 1,
+            position: None,
+            history: 0,
+        })));
     }
     ann.send(commands).await;
     ann.subscribe("last").await;

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    ErrorInfo, Push, Reply, ReplyBody, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+    ErrorInfo, Position, Push, Reply, ReplyBody, ServerFrame, Subscribe, Subscribed, Unsubscribe,
+    Unsubscribed,
 };
 
 use super::commands::is_reached;
@@ -15,6 +16,7 @@ use super::mailbox::Order;
 use super::refused_subscriptions::RefusedSubscriptions;
 use super::subscriptions::{Subscription, Term};
 use super::{Session, Stage, answer, encode};
+use crate::Hub;
 use crate::auth::Action;
 use crate::engine::{EngineFuture, Locate, Located, engine_failure};
 use crate::hub::channel::NewSubscriber;
@@ -76,7 +78,7 @@ impl Session {
             return None;
         }
         // Lower than every number of the client.
-        let subscribe = Subscribe { channel, number: 0, position: None };
+        let subscribe = Subscribe { channel, number: 0, position: None, history: 0 };
         let begun = self.enter_and_locate(&subscribe);
         Some((subscribe, begun))
     }
@@ -255,7 +257,7 @@ impl Session {
     /// history, until the subscription has been answered.
     pub(super) fn enter_and_locate(
         &mut self,
-        Subscribe { channel: name, number, position }: &Subscribe,
+        Subscribe { channel: name, number, position, history: recent }: &Subscribe,
     ) -> (Term, Locating) {
         let term = Term::next();
         match self.subscriptions.get_mut(name) {
@@ -269,16 +271,17 @@ impl Session {
             let (channel, since) = (name.clone(), position.clone());
             Locate { channel, history, since }
         });
+        let recent = if position.is_none() { *recent } else { 0 };
         let locating = match (self.hub.attach(name), locate) {
             (None, None) => EngineFuture::Now(Ok(None)),
-            (None, Some(locate)) => self.hub.engine().locate(locate).map(Some),
+            (None, Some(locate)) => find(&self.hub, locate, recent).map(Some),
             (Some(attaching), locate) => {
                 let hub = self.hub.clone();
                 EngineFuture::Later(Box::pin(async move {
                     attaching.await?;
                     // Before the channel is attached, newer publications than the answer would be missing.
                     match locate {
-                        Some(locate) => hub.engine().locate(locate).await.map(Some),
+                        Some(locate) => find(&hub, locate, recent).await.map(Some),
                         None => Ok(None),
                     }
                 }))
@@ -349,6 +352,24 @@ impl Session {
         }
         Ok(None)
     }
+}
+
+/// Finds the position of a subscriber: of a new one this many publications before the newest, or before the oldest that is kept.
+fn find(hub: &Hub, locate: Locate, recent: u32) -> EngineFuture<Located> {
+    if recent == 0 {
+        return hub.engine().locate(locate);
+    }
+    let hub = hub.clone();
+    EngineFuture::Later(Box::pin(async move {
+        let newest = hub.engine().locate(locate.clone()).await?;
+        let since = Position { offset: newest.newest.saturating_sub(recent.into()), ..newest.position };
+        let mut located = hub.engine().locate(Locate { since: Some(since), ..locate }).await?;
+        // The channel may have got further publications, or another history, in between.
+        let first = located.newest.saturating_sub(recent.into());
+        located.position.offset = located.position.offset.max(first);
+        located.complete = false;
+        Ok(located)
+    }))
 }
 
 pub(super) async fn located(locating: Locating) -> Result<Option<Located>, ErrorInfo> {

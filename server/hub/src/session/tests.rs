@@ -92,7 +92,7 @@ impl Client {
     /// A session with a subscription to `a`.
     async fn connect(hub: Builder, capacity: usize) -> Self {
         let mut client = Self::open(hub, capacity).await;
-        let subscribe = Subscribe { channel: a(), number: 1, position: None };
+        let subscribe = Subscribe { channel: a(), number: 1, position: None, history: 0 };
         let connect = Connect { subscriptions: vec![subscribe], ..Connect::default() };
         client.send(Request::Connect(connect)).await;
         assert!(matches!(client.frames().await[..], [ServerFrame::Reply(_)]));
@@ -187,7 +187,9 @@ fn publish_kept(hub: &Hub, payload: Payload) -> Position {
 
 /// Subscribes at a position. The reader is behind a pipe of a few bytes, so that no kernel buffers anything.
 async fn subscribe_from(client: &mut Client, position: Position) -> Subscribed {
-    client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: Some(position) })).await;
+    client
+        .send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: Some(position), history: 0 }))
+        .await;
     match client.frame().await {
         ServerFrame::Reply(Reply { result: Ok(ReplyBody::Subscribed(subscribed)), .. }) => subscribed,
         other => panic!("{other:?}"),
@@ -299,7 +301,8 @@ async fn the_subscriptions_of_a_session_are_its_own() {
     let hub = Builder::open().build();
     let connect = async |channel: &str| {
         let mut client = Client::open_at(hub.clone(), 1024).await;
-        let subscribe = Subscribe { channel: ChannelName::new(channel).unwrap(), number: 1, position: None };
+        let subscribe =
+            Subscribe { channel: ChannelName::new(channel).unwrap(), number: 1, position: None, history: 0 };
         client.send(Request::Connect(Connect { subscriptions: vec![subscribe], ..Connect::default() })).await;
         let ServerFrame::Reply(Reply { result: Ok(ReplyBody::Connected(connected)), .. }) =
             client.frame().await

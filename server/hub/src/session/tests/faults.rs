@@ -16,7 +16,7 @@ struct Subscriber {
 impl Subscriber {
     async fn connect(hub: Hub) -> Self {
         let mut client = Client::open_at(hub, 1 << 20).await;
-        let subscribe = Subscribe { channel: a(), number: 1, position: None };
+        let subscribe = Subscribe { channel: a(), number: 1, position: None, history: 0 };
         let connect = Connect { subscriptions: vec![subscribe], ..Connect::default() };
         client.send(Request::Connect(connect)).await;
         let ServerFrame::Reply(Reply { result: Ok(ReplyBody::Connected(connected)), .. }) =
@@ -191,7 +191,7 @@ async fn a_channel_is_attached_before_its_subscriber_is_answered_and_detached_so
     let mut client = Client::open_at(hub.clone(), 1 << 16).await;
     client.send(Request::Connect(Connect::default())).await;
     client.frame().await;
-    client.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None })).await;
+    client.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None, history: 0 })).await;
     assert!(matches!(client.frame().await, ServerFrame::Reply(Reply { result: Ok(_), .. })));
     assert_eq!(engine.attached(), [a()]);
     publish(&hub, 1).await;
@@ -201,7 +201,7 @@ async fn a_channel_is_attached_before_its_subscriber_is_answered_and_detached_so
     client.frame().await;
     sleep(Duration::from_secs(4)).await;
     assert_eq!(engine.attached(), [a()], "it may come back");
-    client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None })).await;
+    client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None, history: 0 })).await;
     client.frame().await;
     sleep(Duration::from_secs(10)).await;
     assert_eq!(engine.attached(), [a()], "it came back");
@@ -217,13 +217,13 @@ async fn a_channel_that_cannot_be_attached_is_a_temporary_error() {
     client.send(Request::Connect(Connect::default())).await;
     client.frame().await;
     engine.set_away(true);
-    client.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None })).await;
+    client.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None, history: 0 })).await;
     let ServerFrame::Reply(Reply { result: Err(error), .. }) = client.frame().await else {
         panic!("an error")
     };
     assert_eq!((error.code, error.temporary), (ErrorCode::UNAVAILABLE, true));
     engine.set_away(false);
-    client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None })).await;
+    client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None, history: 0 })).await;
     let answered = timeout(Duration::from_secs(1), client.frame()).await.unwrap();
     assert!(matches!(answered, ServerFrame::Reply(Reply { result: Ok(_), .. })), "{answered:?}");
 }

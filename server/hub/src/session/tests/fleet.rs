@@ -71,7 +71,7 @@ async fn connect(hub: &Hub, user: &str) -> Result<(Client, Connected), ErrorInfo
 /// Connects, and subscribes to `a`.
 async fn enter(hub: &Hub, user: &str) -> Client {
     let (mut client, _) = connect(hub, user).await.unwrap();
-    client.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None })).await;
+    client.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None, history: 0 })).await;
     reply(&mut client).await.unwrap();
     client
 }
@@ -232,7 +232,7 @@ async fn a_hub_whose_members_the_store_has_lost_enters_all_of_them_again() {
     // One leaves, and one comes, while the store is away.
     drop(here.pop());
     let (mut late, _) = connect(&one.hub, "late").await.unwrap();
-    late.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None })).await;
+    late.send(Request::Subscribe(Subscribe { channel: a(), number: 1, position: None, history: 0 })).await;
     reply(&mut late).await.unwrap();
     sleep(NODE_EXPIRY + GRACE).await;
     assert_eq!(count(&other.hub).await, (1, 1), "the node counted as dead");
@@ -280,7 +280,7 @@ async fn an_end_that_the_store_did_not_take_is_repeated() {
     one.node.heal();
     sleep(Duration::from_secs(3)).await;
     // Bob has come back within the grace, and stays.
-    bob.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None })).await;
+    bob.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None, history: 0 })).await;
     sleep(GRACE * 2).await;
     assert_eq!(members(&other.hub).await, ["bob"]);
 }
@@ -293,7 +293,7 @@ async fn a_session_that_comes_back_before_its_end_is_repeated_stays() {
     bob.send(Request::Unsubscribe(Unsubscribe { channel: a(), number: 1 })).await;
     reply(&mut bob).await.unwrap();
     one.node.heal();
-    bob.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None })).await;
+    bob.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None, history: 0 })).await;
     reply(&mut bob).await.unwrap();
     sleep(Duration::from_secs(10)).await;
     assert_eq!(count(&other.hub).await, (1, 1));
@@ -372,7 +372,7 @@ async fn the_list_has_the_effects_of_the_commands_before_and_of_none_behind() {
     let (mut nobody, _) = connect(&one.hub, "").await.unwrap();
     let mut together = Vec::new();
     for request in [
-        Request::Subscribe(Subscribe { channel: a(), number: 1, position: None }),
+        Request::Subscribe(Subscribe { channel: a(), number: 1, position: None, history: 0 }),
         Request::Presence(Presence { channel: a(), counts_only: false, after: String::new() }),
         Request::Unsubscribe(Unsubscribe { channel: a(), number: 1 }),
     ] {

@@ -12,7 +12,7 @@ async fn a_hook_that_hangs_fails_only_its_own_command() {
     let b = ChannelName::new("b").unwrap();
     let publish = |channel| Publish { channel, payload: Payload::json("1"), key: String::new() };
     client.send(Request::Publish(publish(b.clone()))).await;
-    client.send(Request::Subscribe(Subscribe { channel: b, number: 1, position: None })).await;
+    client.send(Request::Subscribe(Subscribe { channel: b, number: 1, position: None, history: 0 })).await;
     client.send(Request::Publish(publish(a()))).await;
     assert_eq!(client.frames().await.len(), 2, "the publication and the reply to it");
     assert_eq!(client.start.elapsed(), Duration::ZERO);
@@ -47,7 +47,9 @@ async fn a_kick_ends_a_subscription_that_is_being_decided_on() {
     };
     let mut client = Client::connect(hub, 1024).await;
     let b = ChannelName::new("b").unwrap();
-    client.send(Request::Subscribe(Subscribe { channel: b.clone(), number: 1, position: None })).await;
+    client
+        .send(Request::Subscribe(Subscribe { channel: b.clone(), number: 1, position: None, history: 0 }))
+        .await;
     tokio::task::yield_now().await;
     let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
     assert_eq!(client.hub.unsubscribe_user("ann", &b, &error).await.unwrap(), 1);

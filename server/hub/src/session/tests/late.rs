@@ -89,7 +89,7 @@ async fn a_client_is_pinged_during_a_long_connect_and_lives_as_long_as_it_answer
     let (memory, first) = (MemoryEngine::new(), Mutex::new(Some(first)));
     let hub = keeping(100).engine(LateEngine { memory, late: a(), first });
     let mut client = Client::open(hub, 1024).await;
-    let subscriptions = vec![Subscribe { channel: a(), number: 1, position: None }];
+    let subscriptions = vec![Subscribe { channel: a(), number: 1, position: None, history: 0 }];
     client.send(Request::Connect(Connect { subscriptions, ..Connect::default() })).await;
     for _ in 0..5 {
         assert_eq!(client.next().await, ping());
