@@ -40,6 +40,9 @@ impl Limits {
     /// allocate.
     pub const REPEATED: usize = 16 * 1024;
 
+    /// The largest idempotency key, in bytes.
+    pub const KEY_BYTES: usize = 256;
+
     /// The limits before a server has announced its own.
     pub const DEFAULT: Self = Self {
         message_bytes: 1024 * 1024,

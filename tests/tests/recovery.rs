@@ -126,6 +126,19 @@ async fn a_publish_whose_answer_was_lost_is_repeated_and_published_once() {
 }
 
 #[tokio::test]
+async fn a_message_published_again_with_its_key_has_the_position_of_the_first_time() {
+    let server = server(1000).await;
+    let client = server.client().await;
+    let room = ChatRoom::new("lobby").unwrap();
+    soon(client.connect()).await.unwrap();
+    let first = client.publish_with_key(&room, &line(0), "order-7").await.unwrap().unwrap();
+    client.publish(&room, &line(1)).await.unwrap();
+    let again = client.publish_with_key(&room, &line(0), "order-7").await.unwrap().unwrap();
+    assert_eq!((&again, again.offset), (&first, 1));
+    assert_eq!(client.history(&room, None, 10).await.unwrap().position.offset, 2);
+}
+
+#[tokio::test]
 async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
     wirehub_common::contract! {
         contract Bank = "bank";

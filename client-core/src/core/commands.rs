@@ -94,6 +94,8 @@ pub(super) struct Pending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Publish,
+    /// A publish with a key of the application's. The server may have got the key earlier.
+    KeyedPublish,
     Call,
     /// A call with any number of responses.
     Stream,
@@ -123,7 +125,7 @@ impl Kind {
     /// The server's memory of the command's key.
     fn memory(self, keys: &Keys) -> Option<&Memory> {
         match self {
-            Self::Publish => Some(&keys.of_publishes),
+            Self::Publish | Self::KeyedPublish => Some(&keys.of_publishes),
             Self::Call => Some(&keys.of_calls),
             Self::Stream | Self::Question | Self::Acknowledgement | Self::Transient => None,
         }
@@ -139,7 +141,9 @@ impl Pending {
     /// Whether it was sent before and the server may have forgotten its key.
     pub(super) fn is_forgotten(&self, keys: &Keys, heard: Time) -> bool {
         let memory = self.kind.memory(keys);
-        let remembers = |mark| memory.is_some_and(|memory| memory.remembers(mark, heard));
+        // The application repeats within the other half.
+        let share = if self.kind == Kind::KeyedPublish { 2 } else { 1 };
+        let remembers = |mark| memory.is_some_and(|memory| memory.remembers(mark, heard, share));
         self.first_sent.is_some_and(|mark| !remembers(mark))
     }
 

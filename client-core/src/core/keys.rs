@@ -98,11 +98,11 @@ impl Memory {
     }
 
     /// Whether the server still knows a command with this mark, judged by the clock it last sent and the time since
-    /// then. `heard` is a moment in this connection.
-    pub(super) fn remembers(&self, mark: MemoryMark, heard: Time) -> bool {
+    /// then. `heard` is a moment in this connection. `share` divides the time.
+    pub(super) fn remembers(&self, mark: MemoryMark, heard: Time, share: u64) -> bool {
         let clock = self.clock.saturating_add(heard.span_since(self.told).millis());
         let passed = clock.saturating_sub(mark.clock);
-        self.in_force && mark.generation == self.generation && passed < self.window
+        self.in_force && mark.generation == self.generation && passed.saturating_mul(share) < self.window
     }
 }
 

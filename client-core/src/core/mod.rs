@@ -32,6 +32,9 @@ pub use self::commands::{CommandId, SendOptions};
 pub use self::subscriptions::{SubscribeOptions, SubscriptionId};
 pub use self::token::TokenRequest;
 
+/// The error of a longer key than [`Limits::KEY_BYTES`].
+const KEY_TOO_LONG: &str = "the key has more than 256 bytes: make it of 128 random bits";
+
 /// A client as a state machine. See [the crate](crate) for an example, and [`Driver`](crate::Driver) for how to run it.
 ///
 /// After each call of another method the driver takes everything that [`poll_transmit`](Self::poll_transmit) and
@@ -254,11 +257,46 @@ impl<L: Listener> Core<L> {
         payload: impl Into<Payload<'a>>,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
+        self.publish_with_key(now, channel, payload, "", options)
+    }
+
+    /// [`publish`](Self::publish) with a key of the application's, which makes it safe to publish the message again
+    /// after a [`TIMEOUT`](ErrorCode::TIMEOUT) or [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST): with the same key it
+    /// is published once, and has the position of the first time. An empty key is the same as none.
+    ///
+    /// - The key is that of one message: 128 random bits, an id from a database. It has at most
+    ///   [`Limits::KEY_BYTES`] bytes.
+    /// - The server remembers it for the user and the channel, and for an anonymous client as long as this
+    ///   client lives.
+    /// - The server remembers it for [`Idempotency::window`](wirehub_common::frame::Idempotency::window) since its first
+    ///   arrival: two minutes by default. Publish it again within half of that. The other half is for this client, which
+    ///   repeats a message by itself after a lost connection.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish); [`BAD_REQUEST`](ErrorCode::BAD_REQUEST): the key is too long.
+    pub fn publish_with_key<'a>(
+        &mut self,
+        now: Time,
+        channel: &ChannelName,
+        payload: impl Into<Payload<'a>>,
+        key: &str,
+        options: impl Into<SendOptions>,
+    ) -> Result<CommandId, Error> {
         let (payload, options) = (payload.into(), options.into());
         let id = self.begin(options)?;
         self.refuse_too_large(payload.data.len())?;
-        let frame = compose::publish(id, channel, payload, &self.keys.make(id));
-        self.queue(now, id, Kind::Publish, frame, options)
+        if key.len() > Limits::KEY_BYTES {
+            return Err(Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, KEY_TOO_LONG));
+        }
+        let (kind, made);
+        let key = if key.is_empty() {
+            (kind, made) = (Kind::Publish, self.keys.make(id));
+            &made
+        } else {
+            kind = Kind::KeyedPublish;
+            key
+        };
+        self.queue(now, id, kind, compose::publish(id, channel, payload, key), options)
     }
 
     /// Publishes a message now or never. The message is dropped, and `false` is returned, if the client is not

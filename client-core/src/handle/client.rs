@@ -290,8 +290,39 @@ impl Client {
         channel: ChannelName,
         payload: Payload,
     ) -> Result<Option<Position>, Error> {
+        self.publish_raw_with_key(channel, payload, "").await
+    }
+
+    /// [`Self::publish`] with a key of the application's, so that the message can be published again after a
+    /// [`TIMEOUT`](ErrorCode::TIMEOUT) or [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST) without doubling it. A
+    /// repetition returns the position of the first time. [`Core::publish_with_key`](crate::Core::publish_with_key) has
+    /// the bounds of the key, and of the time.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`]; [`BAD_REQUEST`](ErrorCode::BAD_REQUEST): the key has more than 256 bytes.
+    pub async fn publish_with_key<C: Channel>(
+        &self,
+        channel: &C,
+        message: &C::Message,
+        key: &str,
+    ) -> Result<Option<Position>, Error> {
+        self.publish_raw_with_key(channel.name().clone(), message.to_payload()?, key).await
+    }
+
+    /// [`Self::publish_with_key`] without a contract.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn publish_raw_with_key(
+        &self,
+        channel: ChannelName,
+        payload: Payload,
+        key: &str,
+    ) -> Result<Option<Position>, Error> {
         let options = self.options;
-        match self.command(|inner, now| inner.core.publish(now, &channel, &payload, options)).await? {
+        let begin =
+            |inner: &mut Inner, now| inner.core.publish_with_key(now, &channel, &payload, key, options);
+        match self.command(begin).await? {
             Outcome::Published(position) => Ok(position),
             _ => Err(another_answer()),
         }

@@ -57,6 +57,39 @@ fn a_publish_without_an_answer_is_repeated_with_its_key_ahead_of_waiting_command
 }
 
 #[test]
+fn a_message_with_a_key_of_the_application_can_be_published_again() {
+    let mut client = with_memory();
+    let lobby = channel("c");
+    let publish = |client: &mut Client, key: &str| {
+        client.core.publish_with_key(client.now, &lobby, &Payload::json("1"), key, None)
+    };
+    for _ in 0..2 {
+        publish(&mut client, "order-7").unwrap();
+        assert_eq!(key_and_text(&client.sent()[0]), ("order-7", &b"1"[..]));
+    }
+    let longest = "k".repeat(256);
+    publish(&mut client, &longest).unwrap();
+    assert_eq!(key_and_text(&client.sent()[0]).0, longest);
+    let error = publish(&mut client, &"k".repeat(257)).unwrap_err();
+    assert_eq!((error.code(), error.is_temporary()), (ErrorCode::BAD_REQUEST, false));
+    publish(&mut client, "").unwrap();
+    assert!(!key_and_text(&client.sent()[0]).0.is_empty(), "as without one");
+}
+
+#[test]
+fn a_message_with_a_key_of_the_application_is_repeated_within_half_of_the_window() {
+    for (clock, repeats) in [(30_000, true), (31_000, false)] {
+        let mut client = with_memory();
+        let payload = Payload::json("1");
+        client.core.publish_with_key(client.now, &channel("c"), &payload, "order-7", HOUR).unwrap();
+        let sent = client.sent();
+        client.lose();
+        let again = client.come_back_to(memory("a", clock));
+        assert_eq!(again, if repeats { sent } else { Vec::new() }, "at {clock}");
+    }
+}
+
+#[test]
 fn a_publish_is_repeated_over_every_connection_until_it_has_its_answer() {
     let mut client = with_memory();
     let publish = client.publish("1");

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures_util::future::try_join;
 use tokio::time::Instant;
-use wirehub_common::PartError;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
     Acknowledge, Call, Command, ErrorInfo, History, Part, Presence, PresenceList, Publish, Reply, ReplyBody,
     Request,
 };
+use wirehub_common::{Limits, PartError};
 
 use super::decisions::ChannelRead;
 use super::identity::check_client;
@@ -381,14 +381,13 @@ const MAX_INFOS_BYTES: usize = 1024 * 1024;
 /// The maximum number of publications in a page of history.
 const MAX_PAGE: usize = 1000;
 
-/// The maximum length of an idempotency key: many keys are remembered.
-const MAX_KEY_BYTES: usize = 256;
-
 fn check_key(key: &str) -> Result<(), ErrorInfo> {
-    if key.len() <= MAX_KEY_BYTES {
+    // Many keys are remembered.
+    const MAX: usize = Limits::KEY_BYTES;
+    if key.len() <= MAX {
         return Ok(());
     }
-    Err(invalid(format!("the key has more than {MAX_KEY_BYTES} bytes: make it of 128 random bits")))
+    Err(invalid(format!("the key has more than {MAX} bytes: make it of 128 random bits")))
 }
 
 /// The error for a command during a stop: the client has to send it again after the reconnect.
