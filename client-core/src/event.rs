@@ -17,6 +17,15 @@ use crate::{CommandId, Error, SubscriptionId, TokenRequest};
 pub enum Event {
     /// The client entered another state, or the next attempt has been planned.
     State(StateChange),
+    /// From now on the offsets of a subscription's messages belong to the history with another epoch. Comes before the
+    /// [`Subscribed`](Self::Subscribed) or [`Gap`](Self::Gap) with which it changes. In a channel without history there
+    /// is none.
+    Epoch {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The epoch; empty if the channel keeps no history any more.
+        epoch: String,
+    },
     /// A subscription became active: for the first time, or again after a reconnect.
     Subscribed {
         /// The subscription.

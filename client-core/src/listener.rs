@@ -27,6 +27,8 @@ pub trait Listener {
     fn frame(&mut self, frame: &Bytes);
     /// [`Event::State`].
     fn state(&mut self, news: StateView<'_>);
+    /// [`Event::Epoch`]. Comes only when it changes: a listener keeps it for each subscription.
+    fn epoch(&mut self, _subscription: SubscriptionId, _epoch: &str) {}
     /// [`Event::Subscribed`].
     fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery);
     /// [`Event::Gap`].
@@ -125,6 +127,10 @@ impl Listener for Events {
 
     fn state(&mut self, StateView { state, code, reason, retry_in, .. }: StateView<'_>) {
         self.happened.push(Event::State(StateChange { state, code, reason: reason.into(), retry_in }));
+    }
+
+    fn epoch(&mut self, subscription: SubscriptionId, epoch: &str) {
+        self.happened.push(Event::Epoch { subscription, epoch: epoch.into() });
     }
 
     fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery) {

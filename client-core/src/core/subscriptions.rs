@@ -234,6 +234,16 @@ impl Wanted {
         }
     }
 
+    /// Reports the epoch of the messages from now on, if it is another one.
+    fn report_epoch(&self, position: Option<view::Position<'_>>, listener: &mut impl Listener) {
+        let epoch = position.map_or("", |position| position.epoch());
+        // An application that subscribes has not been notified yet, whatever position it begins at.
+        let known = self.position.as_ref().filter(|_| self.begun).map_or("", |own| own.epoch.as_str());
+        if epoch != known {
+            listener.epoch(self.id, epoch);
+        }
+    }
+
     /// Whether the subscription continues at the application's position. Servers have bugs too.
     fn continues_at(&self, position: view::Position<'_>) -> bool {
         self.position
@@ -350,10 +360,11 @@ impl<L: Listener> Core<L> {
             return;
         };
         wanted.phase = Phase::Active;
+        let position = subscribed.position();
+        wanted.report_epoch(position, listener);
         let first = !core::mem::replace(&mut wanted.begun, true) && !wanted.resumes;
         // From here on it has a position, or its channel has no history.
         wanted.history = 0;
-        let position = subscribed.position();
         let recovery = match position {
             _ if first => Recovery::First,
             None => Recovery::NoHistory,
@@ -380,6 +391,7 @@ impl<L: Listener> Core<L> {
         };
         if wanted.number == subscribed.number() && wanted.phase == Phase::Active {
             let position = subscribed.position();
+            wanted.report_epoch(position, listener);
             wanted.missed =
                 position.map_or(0, |position| position.offset().saturating_add(subscribed.recovering()));
             wanted.position = position.map(view::Position::read);

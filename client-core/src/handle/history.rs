@@ -1,5 +1,6 @@
 //! A part of a channel's history, as messages of a contract.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wirehub_common::frame::{self, Member, Position};
@@ -47,10 +48,13 @@ impl<M> HistoryPage<M> {
     ) -> Self {
         let frame::HistoryPage { position, publications: all, more } = page;
         let last = all.last().map(|last| Position { offset: last.offset, epoch: position.epoch.clone() });
+        let epoch: Arc<str> = position.epoch.as_str().into();
         let (mut publications, mut unreadable) = (Vec::with_capacity(all.len()), Vec::new());
         for publication in all {
             match decode(&publication.payload) {
-                Ok(message) => publications.push(Publication::with(publication, message)),
+                Ok(message) => {
+                    publications.push(Publication::with(publication, Some(Arc::clone(&epoch)), message));
+                }
                 Err(error) => {
                     let frame::Publication { payload, time, publisher, offset, .. } = publication;
                     let (time, error) = (Duration::from_millis(time), error.into());

@@ -114,6 +114,11 @@ impl Inner {
                         self.core.cancel(command);
                     }
                 }
+                Event::Epoch { subscription, epoch } => {
+                    if let Some(feed) = self.subscriptions.get_mut(&subscription) {
+                        feed.set_epoch(&epoch);
+                    }
+                }
                 Event::Subscribed { subscription, recovery } => {
                     let full = self.subscriptions.get_mut(&subscription).is_some_and(|feed| {
                         feed.confirm(Ok(()));

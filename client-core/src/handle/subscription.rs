@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{self, Member};
+use wirehub_common::frame::{self, Member, Position};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::Shared;
@@ -88,7 +88,8 @@ impl<M> Update<M> {
 /// An entry of a subscription's queue.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Publication(frame::Publication),
+    /// A message, and the epoch of its offset.
+    Publication(frame::Publication, Option<Arc<str>>),
     Gap(Gap),
     /// The last entry.
     End(Error),
@@ -108,28 +109,39 @@ pub struct Publication<M> {
     pub publisher: Option<Member>,
     /// Its offset in the channel's history, from 1; absent if the channel keeps none.
     pub offset: Option<u64>,
+    /// The epoch of that history: offsets of different epochs have nothing to do with each other. Absent if the channel
+    /// keeps none.
+    pub epoch: Option<Arc<str>>,
 }
 
 impl From<frame::Publication> for Publication<Payload> {
     fn from(publication: frame::Publication) -> Self {
         let payload = publication.payload.clone();
-        Self::with(publication, payload)
+        Self::with(publication, None, payload)
     }
 }
 
 impl<M> Publication<M> {
     pub(super) fn decode(
         publication: frame::Publication,
+        epoch: Option<Arc<str>>,
         decode: impl Fn(&Payload) -> Result<M, PayloadError>,
     ) -> Result<Self, PayloadError> {
         let message = decode(&publication.payload)?;
-        Ok(Self::with(publication, message))
+        Ok(Self::with(publication, epoch, message))
     }
 
-    pub(super) fn with(publication: frame::Publication, message: M) -> Self {
+    pub(super) fn with(publication: frame::Publication, epoch: Option<Arc<str>>, message: M) -> Self {
         let frame::Publication { channel, time, publisher, offset, .. } = publication;
         let (time, offset) = (Duration::from_millis(time), (offset != 0).then_some(offset));
-        Self { channel, message, time, publisher, offset }
+        let epoch = epoch.filter(|_| offset.is_some());
+        Self { channel, message, time, publisher, offset, epoch }
+    }
+
+    /// Its position in the channel's history, for [`SubscribeOptions::since`](crate::SubscribeOptions::since) and
+    /// [`Client::history`](crate::Client::history); absent if the channel keeps none.
+    pub fn position(&self) -> Option<Position> {
+        Some(Position { offset: self.offset?, epoch: self.epoch.as_deref()?.into() })
     }
 }
 
@@ -138,6 +150,8 @@ impl<M> Publication<M> {
 pub(super) struct Feed {
     sender: QueueSender<Incoming>,
     ready: Option<oneshot::Sender<Result<(), Error>>>,
+    /// The epoch of the messages that arrive.
+    epoch: Option<Arc<str>>,
     watchers: Vec<QueueSender<MemberChange>>,
 }
 
@@ -265,8 +279,8 @@ impl<M> Stream for Subscription<M> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = ready!(Pin::new(&mut self.queue).poll_next(context));
         Poll::Ready(item.map(|incoming| match incoming {
-            Incoming::Publication(publication) => {
-                Ok(Update::Publication(Publication::decode(publication, self.decode)?))
+            Incoming::Publication(publication, epoch) => {
+                Ok(Update::Publication(Publication::decode(publication, epoch, self.decode)?))
             }
             Incoming::Gap(gap) => Ok(Update::Gap(gap)),
             Incoming::End(error) => Err(error),
@@ -282,7 +296,12 @@ impl<M> Drop for Subscription<M> {
 
 impl Feed {
     pub(super) fn new(sender: QueueSender<Incoming>, ready: oneshot::Sender<Result<(), Error>>) -> Self {
-        Self { sender, ready: Some(ready), watchers: Vec::new() }
+        Self { sender, ready: Some(ready), epoch: None, watchers: Vec::new() }
+    }
+
+    /// The messages from now on belong to another epoch.
+    pub(super) fn set_epoch(&mut self, epoch: &str) {
+        self.epoch = (!epoch.is_empty()).then(|| epoch.into());
     }
 
     /// Notifies the waiting [`Subscription::ready`], with the result.
@@ -296,7 +315,7 @@ impl Feed {
     /// Returns `false` if the queue is full and the subscription has to end; its error is in the queue then.
     pub(super) fn push(&mut self, publication: frame::Publication) -> bool {
         let bytes = publication.payload.data.len().saturating_add(ENTRY_BYTES);
-        self.sender.push(Incoming::Publication(publication), bytes) != Err(Refused::Full)
+        self.sender.push(Incoming::Publication(publication, self.epoch.clone()), bytes) != Err(Refused::Full)
     }
 
     /// Adds a gap; returns `false` as [`Self::push`] does.
@@ -318,4 +337,4 @@ impl Feed {
 }
 
 /// The size of a queued publication besides its payload.
-const ENTRY_BYTES: usize = size_of::<frame::Publication>();
+const ENTRY_BYTES: usize = size_of::<Incoming>();

@@ -8,7 +8,7 @@ use wirehub_client_core::{
     ClientState, CommandId, Config, Core, Event, Outcome, SubscribeOptions, SubscriptionId, Time,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Part, Push, ServerFrame};
+use wirehub_common::frame::{Part, Position, Push, ServerFrame};
 use wirehub_common::{Assembler, ChannelName, Codec, Payload};
 
 use crate::alarms::{name_of, number_of};
@@ -56,6 +56,8 @@ pub(crate) struct Client {
     watches: bool,
     /// Whether the server forgets no message.
     keeps_all: bool,
+    /// The newest message of each channel with history: its position and its number.
+    newest: BTreeMap<ChannelName, (Position, u64)>,
     /// The time at which it began to open its last transport, by its own clock.
     opened_at: Time,
     /// How many transports in a row were short-lived.
@@ -125,6 +127,8 @@ struct Record {
     channel: ChannelName,
     /// Whether it begins with the first message that was ever published.
     has_all: bool,
+    /// The epoch of its offsets.
+    epoch: String,
     /// The last publication.
     last: Option<u64>,
     /// Whether it has been confirmed over the current connection.
@@ -165,6 +169,7 @@ impl Client {
             acknowledged: BTreeSet::new(),
             watches,
             keeps_all,
+            newest: BTreeMap::new(),
             opened_at: Time::ZERO,
             short_lived: 0,
             number,
@@ -295,22 +300,27 @@ impl Client {
                     1 => random.below(30) as u32,
                     _ => 0,
                 };
-                self.subscribe(channel, SubscribeOptions::new().history(history));
+                let newest = self.newest.get(channel).filter(|_| random.one_in(3));
+                let since = newest.map(|(position, _)| position.clone());
+                self.subscribe(channel, SubscribeOptions::new().history(history).since(since));
             }
         }
     }
 
     pub(crate) fn subscribe(&mut self, channel: &ChannelName, options: SubscribeOptions) {
-        let has_all = self.keeps_all && options.history == u32::MAX;
+        let has_all = self.keeps_all && options.history == u32::MAX && options.since.is_none();
+        // It goes on behind a message that it had in an earlier subscription.
+        let last = options.since.as_ref().map(|_| self.newest[channel].1);
         match self.core.subscribe_with(channel, options) {
             Ok(subscription) => {
                 let channel = channel.clone();
                 let record = Record {
                     channel,
                     has_all,
-                    last: None,
+                    epoch: String::new(),
+                    last,
                     confirmed: false,
-                    may_jump: true,
+                    may_jump: last.is_none(),
                     has_to_jump: false,
                     there: BTreeSet::new(),
                     is_unsure: false,
@@ -370,6 +380,11 @@ impl Client {
                     let has_reason = [ErrorCode::CANCELLED, ErrorCode::UNKNOWN_ALARM];
                     self.failed += usize::from(code.is_some_and(|code| !has_reason.contains(&code)));
                 }
+                Event::Epoch { subscription, epoch } => {
+                    let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
+                    assert_ne!(record.epoch, epoch, "it changes");
+                    record.epoch = epoch;
+                }
                 Event::Subscribed { subscription, recovery } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
                     record.confirmed = true;
@@ -417,6 +432,10 @@ impl Client {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
                     assert_eq!(publication.channel, record.channel);
                     assert!(record.confirmed, "a message of an older subscription");
+                    if publication.offset != 0 {
+                        let position = Position { offset: publication.offset, epoch: record.epoch.clone() };
+                        self.newest.insert(record.channel.clone(), (position, publication.time));
+                    }
                     record.receive(publication.time);
                 }
                 Event::Unsubscribed { subscription, error } => {

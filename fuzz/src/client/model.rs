@@ -112,7 +112,8 @@ impl Model {
             Event::Offered { subscription, .. } => {
                 assert_eq!(self.subscriptions.insert(subscription, true), None, "{subscription:?} is new");
             }
-            Event::Subscribed { subscription, .. }
+            Event::Epoch { subscription, .. }
+            | Event::Subscribed { subscription, .. }
             | Event::Gap { subscription, .. }
             | Event::Joined { subscription, .. }
             | Event::Left { subscription, .. }

@@ -175,6 +175,33 @@ impl Client {
     }
 }
 
+fn epochs(client: &mut Client) -> Vec<String> {
+    let epoch = |event| match event {
+        Event::Epoch { epoch, .. } => Some(epoch),
+        _ => None,
+    };
+    client.events().into_iter().filter_map(epoch).collect()
+}
+
+#[test]
+fn the_epoch_of_the_messages_is_reported_when_it_changes() {
+    let options = SubscribeOptions::new().since(at(3, "e"));
+    let (mut client, _, id, _) = subscribed_with(options);
+    let answer = Subscribed { position: at(3, "e"), complete: true, ..subscribed("c", id) };
+    client.reply(id, Ok(ReplyBody::Subscribed(answer)));
+    assert_eq!(epochs(&mut client), ["e"], "also that of the application's own position");
+    for (position, expected) in [(at(3, "e"), &[][..]), (at(0, "f"), &["f"]), (None, &[""]), (None, &[])] {
+        client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+        let (number, _) = client.come_back_at(position.clone(), false, 0);
+        assert_eq!(epochs(&mut client), expected);
+        client.receive([ServerFrame::Push(Push::Subscribed(Subscribed {
+            position,
+            ..subscribed("c", number)
+        }))]);
+        assert_eq!(epochs(&mut client), [""; 0], "the same again");
+    }
+}
+
 /// A client with a subscription to `c` that was made with options; also returns the command.
 fn subscribed_with(options: SubscribeOptions) -> (Client, SubscriptionId, u32, Subscribe) {
     let mut client = Client::connected();
