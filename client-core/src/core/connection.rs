@@ -240,10 +240,13 @@ impl<L: Listener> Core<L> {
         self.expire_alarms(now);
     }
 
-    /// Makes the next attempt now instead of waiting for its time, if one is planned.
+    /// The environment of the client is back: its page is shown or resumed, its network is there. Makes the next attempt
+    /// now instead of waiting for its time, if one is planned, and [checks](Self::check_connection) an open connection,
+    /// which may have died meanwhile without a notice.
     pub fn reconnect_now(&mut self, now: Time) {
-        if matches!(self.link, Link::Waiting { .. }) {
-            self.open(now);
+        match self.link {
+            Link::Waiting { .. } => self.open(now),
+            _ => self.check_connection(now),
         }
     }
 

@@ -288,6 +288,8 @@ impl Client {
             7 if self.line.as_ref().is_some_and(|line| line.down() > 160_000) => {
                 self.core.check_connection(now);
             }
+            // The page is shown again.
+            7 if self.line.is_none() && random.one_in(2) => self.core.reconnect_now(now),
             7 => {
                 let subscription = self.subscriptions.keys().next().copied();
                 if let Some(subscription) = subscription.filter(|_| random.one_in(3)) {

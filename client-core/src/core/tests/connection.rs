@@ -230,6 +230,36 @@ fn a_connection_in_doubt_is_closed_if_the_server_sends_nothing() {
 }
 
 #[test]
+fn a_client_that_comes_back_finds_out_within_five_seconds_whether_its_connection_lives() {
+    for lives in [true, false] {
+        let mut client = Client::connected();
+        client.now = client.now.after(Duration::from_secs(2));
+        client.core.reconnect_now(client.now);
+        let [Command { id, request: Request::Cancel(_) }] = client.sent()[..] else { panic!() };
+        client.now = client.now.after(Duration::from_millis(4900));
+        client.core.reconnect_now(client.now);
+        assert!(client.sent().is_empty(), "it is asked already, and the time does not start anew");
+        if lives {
+            client.reply(id, Ok(ReplyBody::Cancelled));
+            client.core.handle_timeout(client.now.after(Duration::from_millis(100)));
+            assert_eq!(client.core.state(), ClientState::Connected);
+            client.core.reconnect_now(client.now);
+            assert_eq!(client.sent().len(), 1, "each time anew");
+        } else {
+            assert_eq!(client.wait(), Duration::from_millis(100));
+            assert_eq!(client.core.state(), ClientState::Reconnecting);
+            let code = CloseCode::SERVER_SILENT;
+            assert_eq!(
+                client.core.poll_transmit(true),
+                Some(Transmit::Close { code, reason: String::new() })
+            );
+            client.core.reconnect_now(client.now);
+            assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+        }
+    }
+}
+
+#[test]
 fn a_suspended_client_closes_its_connection_and_reconnects_on_request() {
     let mut client = Client::connected();
     client.subscribe("c");
