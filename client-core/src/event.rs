@@ -70,6 +70,7 @@ pub enum Event {
         member: Member,
     },
     /// The server subscribed this client to a channel. Its other events follow, as if the application had subscribed.
+    /// If the application subscribes to the channel by itself, it [gets the same subscription](crate::Core::subscribe).
     Offered {
         /// The subscription.
         subscription: SubscriptionId,

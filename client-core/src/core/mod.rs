@@ -194,7 +194,9 @@ impl<L: Listener> Core<L> {
     }
 
     /// Subscribes to a channel, now or once the client is connected, and again after each reconnect. A subscription to
-    /// this channel that the [server began](Event::Offered) ends, and the new one continues at its position.
+    /// this channel that the [server began](Event::Offered) becomes the application's own: it keeps its id, which is
+    /// returned, and its progress. [`is_active`](Self::is_active) reports whether its first [`Event::Subscribed`] has
+    /// been. So the receiver of the offer, if there is one, has to let it be.
     ///
     /// # Errors
     /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED): the channel has a subscription.
@@ -217,13 +219,17 @@ impl<L: Listener> Core<L> {
         options: SubscribeOptions,
     ) -> Result<SubscriptionId, Error> {
         self.refuse_when_closed()?;
-        let id = SubscriptionId(self.next_id());
-        self.begin_subscription(id, channel, options)?;
-        if self.is_up() {
+        let id = self.begin_subscription(channel, options)?;
+        if self.is_up() && self.subscriptions.is_idle(channel.as_str()) {
             self.request_subscription(channel.as_str());
         }
         self.end_catching_up();
         Ok(id)
+    }
+
+    /// Whether a subscription is active: the server has confirmed it in this connection.
+    pub fn is_active(&self, subscription: SubscriptionId) -> bool {
+        self.subscriptions.is_active(subscription)
     }
 
     /// Ends a subscription. Its [`Event::Unsubscribed`] follows at once, and no message after it. Does nothing if the

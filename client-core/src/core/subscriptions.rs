@@ -202,6 +202,19 @@ impl Subscriptions {
         self.leaving.iter().any(|(name, _)| name.as_str() == channel)
     }
 
+    /// Whether a subscription is active.
+    pub(super) fn is_active(&self, subscription: SubscriptionId) -> bool {
+        self.wanted.iter().any(|wanted| wanted.id == subscription && wanted.phase == Phase::Active)
+    }
+
+    /// Whether a subscription to a channel has to be requested.
+    pub(super) fn is_idle(&self, channel: &str) -> bool {
+        self.find(channel)
+            .ok()
+            .and_then(|index| self.wanted.get(index))
+            .is_some_and(|wanted| wanted.phase == Phase::Idle)
+    }
+
     /// Whether the application wants a channel.
     pub(super) fn has(&self, channel: &str) -> bool {
         self.find(channel).is_ok()
@@ -276,28 +289,28 @@ impl<L: Listener> Core<L> {
         self.request_each(|phase| matches!(phase, Phase::Idle | Phase::Requested { .. }));
     }
 
-    /// Makes a subscription of the application's. It continues at the position of a subscription that the server began,
-    /// if there is one.
+    /// Makes a subscription of the application's. One that the server began becomes its own.
     pub(super) fn begin_subscription(
         &mut self,
-        id: SubscriptionId,
         channel: &ChannelName,
         options: SubscribeOptions,
-    ) -> Result<(), Error> {
+    ) -> Result<SubscriptionId, Error> {
+        let id = SubscriptionId(self.next_id());
         if let Some(wanted) = self.subscriptions.add(id, channel) {
             wanted.begin_at(options);
-            return Ok(());
+            return Ok(id);
         }
         match self.subscriptions.of_channel(channel.as_str()) {
             Some(wanted) if wanted.is_offered => {
-                let subscription = core::mem::replace(&mut wanted.id, id);
-                wanted.number = 0;
                 wanted.is_offered = false;
-                wanted.begun = false;
-                wanted.phase = Phase::Idle;
-                wanted.begin_at(options);
-                self.listener.unsubscribed(subscription, None);
-                Ok(())
+                // An active one without a position is in a channel without history.
+                let goes_back = options != SubscribeOptions::new();
+                if goes_back && (wanted.phase != Phase::Active || wanted.position.is_some()) {
+                    wanted.begun = false;
+                    wanted.phase = Phase::Idle;
+                    wanted.begin_at(options);
+                }
+                Ok(wanted.id)
             }
             _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::ALREADY_SUBSCRIBED)),
         }

@@ -19,7 +19,7 @@ use super::history::HistoryPage;
 use super::members::PresenceCounts;
 use super::queue::{self, Queue};
 use super::responses::Responses;
-use super::subscription::{Feed, Offers, Publication};
+use super::subscription::{Feed, Offer, Offers, Publication};
 use super::{Inner, Shared};
 use crate::{
     ClientState, CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, StateChange, SubscribeOptions,
@@ -188,7 +188,8 @@ impl Client {
 
     /// The subscriptions that the server begins from now on. Call this before [`Self::connect`]. Subscriptions without
     /// a reader are ended, and so are those that wait when the stream is dropped. A later call replaces an earlier one.
-    /// The application's own subscription to such a channel takes its place.
+    /// The application can subscribe to such a channel by itself as well: both get its messages, and the subscription
+    /// ends with the last of them.
     pub fn offers(&self) -> Offers {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(WATCHED_OFFERS, Overflow::Error);
@@ -484,12 +485,23 @@ impl Client {
         decode: fn(&Payload) -> Result<M, PayloadError>,
     ) -> Result<Subscription<M>, Error> {
         self.shared().act(|inner, _| {
-            let id = inner.core.subscribe_with(&channel, options)?;
+            let subscription = inner.core.subscribe_with(&channel, options)?;
             let config = inner.core.config();
             let (sender, queue) = queue::new(config.receive_queue, config.overflow);
             let (confirm, ready) = oneshot::channel();
-            inner.subscriptions.insert(id, Feed::new(sender, confirm));
-            Ok(Subscription::new(id, channel, queue, ready, decode, Arc::clone(&self.lifetime)))
+            let mut feed = Feed::new(sender, confirm);
+            // The server began it.
+            if let Some(others) = inner.subscriptions.get_mut(&subscription) {
+                if inner.core.is_active(subscription) {
+                    others.first().inspect(|other| feed.join(other));
+                    feed.confirm(Ok(()));
+                } else {
+                    others.iter_mut().for_each(Feed::begin_anew);
+                }
+            }
+            let feed = inner.add_feed(subscription, feed);
+            let made = Offer { subscription, feed, channel, queue, ready };
+            Ok(Subscription::new(made, decode, Arc::clone(&self.lifetime)))
         })
     }
 

@@ -14,6 +14,7 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::{ChannelName, Payload, frame};
 
 use self::queue::{QueueSender, Refused};
+use self::subscription::FeedId;
 use crate::{
     ClientState, CommandId, Core, Error, ErrorKind, Event, Outcome, Recovery, StateChange, SubscriptionId,
     Time, TokenRequest,
@@ -54,7 +55,9 @@ struct Inner {
     core: Core,
     commands: BTreeMap<CommandId, oneshot::Sender<Result<Outcome, Error>>>,
     streams: BTreeMap<CommandId, QueueSender<Result<Payload, Error>>>,
-    subscriptions: BTreeMap<SubscriptionId, subscription::Feed>,
+    /// The readers of each subscription: several if the server began it and the application subscribed by itself.
+    subscriptions: BTreeMap<SubscriptionId, Vec<subscription::Feed>>,
+    last_feed: FeedId,
     watchers: Vec<QueueSender<StateChange>>,
     errors: Vec<QueueSender<Error>>,
     broadcasts: Vec<QueueSender<frame::Publication>>,
@@ -115,39 +118,30 @@ impl Inner {
                     }
                 }
                 Event::Epoch { subscription, epoch } => {
-                    if let Some(feed) = self.subscriptions.get_mut(&subscription) {
-                        feed.set_epoch(&epoch);
-                    }
+                    self.feed(subscription, |feed, _| feed.set_epoch(&epoch));
                 }
                 Event::Subscribed { subscription, recovery } => {
-                    let full = self.subscriptions.get_mut(&subscription).is_some_and(|feed| {
+                    self.feed(subscription, |feed, _| {
                         feed.confirm(Ok(()));
                         if recovery != Recovery::First {
                             feed.push_change(&MemberChange::Unknown);
                         }
-                        recovery.gap().is_some_and(|gap| !feed.push_gap(gap))
+                        recovery.gap().map_or(Ok(()), |gap| feed.push_gap(gap))
                     });
-                    if full {
-                        self.overflow(subscription);
-                    }
                 }
                 Event::Gap { subscription, reason } => {
-                    let feed = self.subscriptions.get_mut(&subscription);
-                    let full = feed.is_some_and(|feed| !feed.push_gap(reason));
-                    if full {
-                        self.overflow(subscription);
-                    }
+                    self.feed(subscription, |feed, _| feed.push_gap(reason));
                 }
                 Event::Publication { subscription, publication } => {
-                    let full =
-                        self.subscriptions.get_mut(&subscription).is_some_and(|feed| !feed.push(publication));
-                    if full {
-                        self.overflow(subscription);
-                    }
+                    let mut publication = Some(publication);
+                    self.feed(subscription, |feed, is_last| {
+                        let own = if is_last { publication.take() } else { publication.clone() };
+                        own.map_or(Ok(()), |publication| feed.push(publication))
+                    });
                 }
                 Event::Unsubscribed { subscription, error } => {
-                    if let Some(feed) = self.subscriptions.remove(&subscription) {
-                        feed.end(error);
+                    for feed in self.subscriptions.remove(&subscription).unwrap_or_default() {
+                        feed.end(error.clone());
                     }
                 }
                 Event::State(mut change) => {
@@ -168,17 +162,13 @@ impl Inner {
                 }
                 Event::TokenNeeded(request) => self.token_request = Some(request),
                 Event::Joined { subscription, member } => {
-                    if let Some(feed) = self.subscriptions.get_mut(&subscription) {
-                        feed.push_change(&MemberChange::Joined(member));
-                    }
+                    let change = MemberChange::Joined(member);
+                    self.feed(subscription, |feed, _| feed.push_change(&change));
                 }
                 Event::Left { subscription, member } => {
-                    if let Some(feed) = self.subscriptions.get_mut(&subscription) {
-                        let is_known = !member.session.is_empty();
-                        let change =
-                            if is_known { MemberChange::Left(member) } else { MemberChange::Unknown };
-                        feed.push_change(&change);
-                    }
+                    let is_known = !member.session.is_empty();
+                    let change = if is_known { MemberChange::Left(member) } else { MemberChange::Unknown };
+                    self.feed(subscription, |feed, _| feed.push_change(&change));
                 }
                 Event::Offered { subscription, channel } => self.offer(subscription, channel),
                 Event::Alarm(alarm) => {
@@ -199,19 +189,72 @@ impl Inner {
         let config = self.core.config();
         let (sender, queue) = queue::new(config.receive_queue, config.overflow);
         let (confirm, ready) = oneshot::channel();
-        let offer = subscription::Offer { subscription, channel, queue, ready };
+        let feed = self.add_feed(subscription, subscription::Feed::new(sender, confirm));
+        let offer = subscription::Offer { subscription, feed, channel, queue, ready };
         let is_taken = self.offers.as_ref().is_some_and(|offers| offers.push(offer, 1).is_ok());
-        if is_taken {
-            self.subscriptions.insert(subscription, subscription::Feed::new(sender, confirm));
-        } else {
+        if !is_taken {
             self.offers = None;
+            self.end_feed(subscription, feed);
+        }
+    }
+
+    fn add_feed(&mut self, subscription: SubscriptionId, mut feed: subscription::Feed) -> FeedId {
+        self.last_feed = self.last_feed.next();
+        feed.id = self.last_feed;
+        self.subscriptions.entry(subscription).or_default().push(feed);
+        self.last_feed
+    }
+
+    /// A reader is gone. The subscription ends with its last reader.
+    fn end_feed(&mut self, subscription: SubscriptionId, feed: FeedId) {
+        let Some(feeds) = self.subscriptions.get_mut(&subscription) else { return };
+        let Some(index) = feeds.iter().position(|one| one.id == feed) else { return };
+        if feeds.len() > 1 {
+            feeds.remove(index).end(None);
+        } else {
             self.core.unsubscribe(subscription);
         }
     }
 
-    fn overflow(&mut self, subscription: SubscriptionId) {
-        let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
-        self.core.fail_subscription(subscription, error);
+    /// Passes something to each reader of a subscription; `pass` is notified of the last one. A reader without room for it
+    /// ends.
+    fn feed<T: Fed>(
+        &mut self,
+        subscription: SubscriptionId,
+        mut pass: impl FnMut(&mut subscription::Feed, bool) -> T,
+    ) {
+        let Some(feeds) = self.subscriptions.get_mut(&subscription) else { return };
+        let last = feeds.len().saturating_sub(1);
+        let mut full = Vec::new();
+        for (index, feed) in feeds.iter_mut().enumerate() {
+            if pass(feed, index == last).is_refused() {
+                full.push(feed.id);
+            }
+        }
+        let overflow = || Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
+        if full.len() == feeds.len() {
+            return self.core.fail_subscription(subscription, overflow());
+        }
+        for slow in feeds.extract_if(.., |feed| full.contains(&feed.id)) {
+            slow.end(Some(overflow()));
+        }
+    }
+}
+
+/// The outcome of passing something to a reader.
+trait Fed {
+    fn is_refused(&self) -> bool;
+}
+
+impl Fed for () {
+    fn is_refused(&self) -> bool {
+        false
+    }
+}
+
+impl Fed for Result<(), Refused> {
+    fn is_refused(&self) -> bool {
+        *self == Err(Refused::Full)
     }
 }
 
@@ -223,6 +266,7 @@ fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driv
         commands: BTreeMap::new(),
         streams: BTreeMap::new(),
         subscriptions: BTreeMap::new(),
+        last_feed: FeedId::default(),
         watchers: Vec::new(),
         errors: Vec::new(),
         broadcasts: Vec::new(),

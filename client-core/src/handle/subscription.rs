@@ -48,6 +48,7 @@ use crate::{Error, ErrorKind, Gap, Overflow, SubscriptionId};
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription<M> {
     id: SubscriptionId,
+    feed: FeedId,
     channel: ChannelName,
     queue: Queue<Incoming>,
     ready: Option<oneshot::Receiver<Result<(), Error>>>,
@@ -145,13 +146,28 @@ impl<M> Publication<M> {
     }
 }
 
-/// The driver's end of a subscription.
+/// Distinguishes the readers of one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct FeedId(u64);
+
+impl FeedId {
+    pub(super) fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+/// The driver's end of one reader of a subscription.
 #[derive(Debug)]
 pub(super) struct Feed {
+    pub(super) id: FeedId,
     sender: QueueSender<Incoming>,
     ready: Option<oneshot::Sender<Result<(), Error>>>,
     /// The epoch of the messages that arrive.
     epoch: Option<Arc<str>>,
+    /// The offset of the last message.
+    newest: u64,
+    /// The subscription begins anew somewhere in the history: messages may come again, or be missing.
+    begins_anew: bool,
     watchers: Vec<QueueSender<MemberChange>>,
 }
 
@@ -159,6 +175,7 @@ pub(super) struct Feed {
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) subscription: SubscriptionId,
+    pub(super) feed: FeedId,
     pub(super) channel: ChannelName,
     pub(super) queue: Queue<Incoming>,
     pub(super) ready: oneshot::Receiver<Result<(), Error>>,
@@ -194,23 +211,21 @@ impl Stream for Offers {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let offer = ready!(Pin::new(&mut self.offers).poll_next(context));
-        Poll::Ready(offer.map(|Offer { subscription, channel, queue, ready }| {
-            let lifetime = Arc::clone(&self.lifetime);
-            Subscription::new(subscription, channel, queue, ready, |payload| Ok(payload.clone()), lifetime)
-        }))
+        Poll::Ready(
+            offer.map(|offer| {
+                Subscription::new(offer, |payload| Ok(payload.clone()), Arc::clone(&self.lifetime))
+            }),
+        )
     }
 }
 
 impl<M> Subscription<M> {
     pub(super) fn new(
-        id: SubscriptionId,
-        channel: ChannelName,
-        queue: Queue<Incoming>,
-        ready: oneshot::Receiver<Result<(), Error>>,
+        Offer { subscription: id, feed, channel, queue, ready }: Offer,
         decode: fn(&Payload) -> Result<M, PayloadError>,
         lifetime: Arc<Lifetime>,
     ) -> Self {
-        Self { id, channel, queue, ready: Some(ready), decode, lifetime, message: PhantomData }
+        Self { id, feed, channel, queue, ready: Some(ready), decode, lifetime, message: PhantomData }
     }
 
     /// The channel.
@@ -257,7 +272,8 @@ impl<M> Subscription<M> {
     pub fn member_changes(&self) -> MemberChanges {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::Error);
-        if let Some(feed) = inner.subscriptions.get_mut(&self.id) {
+        let mut feeds = inner.subscriptions.get_mut(&self.id).into_iter().flatten();
+        if let Some(feed) = feeds.find(|feed| feed.id == self.feed) {
             queue::add(&mut feed.watchers, sender);
         }
         MemberChanges(queue)
@@ -265,7 +281,7 @@ impl<M> Subscription<M> {
 
     /// Ends the subscription. Messages that have already arrived can still be read.
     pub fn unsubscribe(&mut self) {
-        self.shared().act(|inner, _| inner.core.unsubscribe(self.id));
+        self.shared().act(|inner, _| inner.end_feed(self.id, self.feed));
     }
 
     fn shared(&self) -> &Shared {
@@ -296,12 +312,25 @@ impl<M> Drop for Subscription<M> {
 
 impl Feed {
     pub(super) fn new(sender: QueueSender<Incoming>, ready: oneshot::Sender<Result<(), Error>>) -> Self {
-        Self { sender, ready: Some(ready), epoch: None, watchers: Vec::new() }
+        let (id, ready) = (FeedId::default(), Some(ready));
+        Self { id, sender, ready, epoch: None, newest: 0, begins_anew: false, watchers: Vec::new() }
+    }
+
+    /// Joins another reader of the same subscription.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.epoch.clone_from(&other.epoch);
+    }
+
+    /// The subscription begins anew somewhere in the history.
+    pub(super) fn begin_anew(&mut self) {
+        self.begins_anew = true;
     }
 
     /// The messages from now on belong to another epoch.
     pub(super) fn set_epoch(&mut self, epoch: &str) {
         self.epoch = (!epoch.is_empty()).then(|| epoch.into());
+        self.newest = 0;
+        self.begins_anew = false;
     }
 
     /// Notifies the waiting [`Subscription::ready`], with the result.
@@ -312,15 +341,26 @@ impl Feed {
         }
     }
 
-    /// Returns `false` if the queue is full and the subscription has to end; its error is in the queue then.
-    pub(super) fn push(&mut self, publication: frame::Publication) -> bool {
+    /// Adds a message. Without room for it the reader has to end.
+    pub(super) fn push(&mut self, publication: frame::Publication) -> Result<(), Refused> {
+        let offset = publication.offset;
+        if self.begins_anew {
+            if offset <= self.newest {
+                return Ok(());
+            }
+            self.begins_anew = false;
+            if self.newest > 0 && offset > self.newest.saturating_add(1) {
+                self.push_gap(Gap::Lost)?;
+            }
+        }
+        self.newest = offset;
         let bytes = publication.payload.data.len().saturating_add(ENTRY_BYTES);
-        self.sender.push(Incoming::Publication(publication, self.epoch.clone()), bytes) != Err(Refused::Full)
+        self.sender.push(Incoming::Publication(publication, self.epoch.clone()), bytes)
     }
 
-    /// Adds a gap; returns `false` as [`Self::push`] does.
-    pub(super) fn push_gap(&mut self, gap: Gap) -> bool {
-        self.sender.push(Incoming::Gap(gap), ENTRY_BYTES) != Err(Refused::Full)
+    /// Adds a gap, as [`Self::push`] does.
+    pub(super) fn push_gap(&mut self, gap: Gap) -> Result<(), Refused> {
+        self.sender.push(Incoming::Gap(gap), ENTRY_BYTES)
     }
 
     /// Passes a change of the members to the streams that watch it.

@@ -1,6 +1,6 @@
 //! The client's promises to its application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wirehub_client_core::{
@@ -20,6 +20,8 @@ pub(super) struct Model {
     commands: BTreeMap<CommandId, Command>,
     /// Whether each has not ended yet.
     subscriptions: BTreeMap<SubscriptionId, bool>,
+    /// Those that the server began, and that the application has not taken over.
+    offered: BTreeSet<SubscriptionId>,
     token_requests: Vec<TokenRequest>,
     state: ClientState,
 }
@@ -47,6 +49,7 @@ impl Model {
             core: Core::new(config, seed),
             commands: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            offered: BTreeSet::new(),
             token_requests: Vec::new(),
             state: ClientState::Disconnected,
         }
@@ -66,8 +69,10 @@ impl Model {
     pub(super) fn subscribed(&mut self, result: Result<SubscriptionId, Error>) {
         match result {
             Ok(subscription) => {
+                // A subscription that the server began becomes the application's own.
+                let was_offered = self.offered.remove(&subscription);
                 let old = self.subscriptions.insert(subscription, true);
-                assert!(old.is_none(), "{subscription:?} names two subscriptions");
+                assert_eq!(old, was_offered.then_some(true), "{subscription:?} names two subscriptions");
                 assert_ne!(
                     self.core.state(),
                     ClientState::Closed,
@@ -110,6 +115,7 @@ impl Model {
                 self.state = change.state;
             }
             Event::Offered { subscription, .. } => {
+                self.offered.insert(subscription);
                 assert_eq!(self.subscriptions.insert(subscription, true), None, "{subscription:?} is new");
             }
             Event::Epoch { subscription, .. }
@@ -125,6 +131,7 @@ impl Model {
                 );
             }
             Event::Unsubscribed { subscription, .. } => {
+                self.offered.remove(&subscription);
                 let pending = self.subscriptions.insert(subscription, false);
                 assert_eq!(pending, Some(true), "{subscription:?} ended before, or never began");
             }

@@ -96,8 +96,10 @@ impl Client {
         self.receive([ServerFrame::Reply(Reply { id, result })]);
     }
 
+    /// The events but those of epochs.
     fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.core.poll_event()).collect()
+        let events = std::iter::from_fn(|| self.core.poll_event());
+        events.filter(|event| !matches!(event, Event::Epoch { .. })).collect()
     }
 
     fn states(&mut self) -> Vec<ClientState> {

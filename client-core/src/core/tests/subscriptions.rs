@@ -180,7 +180,7 @@ fn epochs(client: &mut Client) -> Vec<String> {
         Event::Epoch { epoch, .. } => Some(epoch),
         _ => None,
     };
-    client.events().into_iter().filter_map(epoch).collect()
+    std::iter::from_fn(|| client.core.poll_event()).filter_map(epoch).collect()
 }
 
 #[test]

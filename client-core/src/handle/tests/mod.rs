@@ -18,7 +18,7 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Codec, Payload, SUBPROTOCOL_PROTOBUF, frame};
 
 use super::*;
-use crate::{Client, Config, Driver, Gap, MemberChange, Overflow, Subscription, Transmit};
+use crate::{Client, Config, Driver, Gap, MemberChange, Overflow, SubscribeOptions, Subscription, Transmit};
 
 mod client;
 mod driver;

@@ -255,6 +255,84 @@ fn offers_are_taken_or_declined() {
 }
 
 #[test]
+fn an_offer_and_an_own_subscription_to_its_channel_live_side_by_side() {
+    let play = Play::connected(Config::default());
+    let mut offers = play.client.offers();
+    let message = |offset| {
+        Push::Publication(Publication { offset, ..published("b", Payload::json(offset.to_string())) })
+    };
+    let offset =
+        |subscription: &mut Subscription<Payload>| publication(subscription).position().unwrap().offset;
+    let position = Some(Position { offset: 4, epoch: "e".into() });
+    play.push(Push::Subscribed(Subscribed { position, ..subscribed(&channel("b"), 0) }));
+    let mut own = play.client.subscribe_raw(channel("b")).unwrap();
+    assert!(own.ready().now_or_never().unwrap().is_ok());
+    let mut offered = next(&mut offers).unwrap();
+    assert!(offered.ready().now_or_never().unwrap().is_ok());
+    assert!(play.client.subscribe_raw(channel("b")).is_err(), "a second one of its own");
+    play.push(message(5));
+    assert_eq!((offset(&mut own), offset(&mut offered)), (5, 5));
+    drop(offered);
+    play.push(message(6));
+    assert_eq!(offset(&mut own), 6);
+    assert!(play.commands().is_empty());
+    drop(own);
+    assert!(matches!(play.command().request, Request::Unsubscribe(_)), "the last one ends it");
+}
+
+#[test]
+fn an_offer_goes_on_where_it_was_if_an_own_subscription_goes_back() {
+    let play = Play::connected(Config::default());
+    let mut offers = play.client.offers();
+    let message = |offset| {
+        Push::Publication(Publication { offset, ..published("b", Payload::json(offset.to_string())) })
+    };
+    for (from, expected) in [(2, &[5, 6, 7][..]), (5, &[5, 0, 7])] {
+        let position = |offset| Some(Position { offset, epoch: "e".into() });
+        play.push(Push::Subscribed(Subscribed { position: position(4), ..subscribed(&channel("b"), 0) }));
+        let mut offered = next(&mut offers).unwrap();
+        play.push(message(5));
+        let mut own =
+            play.client.subscribe_raw_with(channel("b"), SubscribeOptions::new().history(9)).unwrap();
+        assert!(own.ready().now_or_never().is_none());
+        let Command { id, request: Request::Subscribe(_) } = play.command() else { panic!() };
+        let answer = Subscribed { position: position(from), ..subscribed(&channel("b"), id) };
+        play.reply(id, Ok(ReplyBody::Subscribed(answer)));
+        let live: Vec<u64> = (from + 1..=7).filter(|offset| from < 5 || *offset > 6).collect();
+        live.iter().for_each(|offset| play.push(message(*offset)));
+        let got: Vec<u64> = std::iter::from_fn(|| next(&mut own))
+            .map(|update| update.unwrap().publication().map_or(0, |one| one.offset.unwrap()))
+            .collect();
+        assert!(got.ends_with(&live[live.len() - 1..]));
+        let got: Vec<u64> = std::iter::from_fn(|| next(&mut offered))
+            .map(|update| update.unwrap().publication().map_or(0, |one| one.offset.unwrap()))
+            .collect();
+        assert_eq!(got, expected);
+        drop((own, offered));
+        let Command { id, request: Request::Unsubscribe(end) } = play.command() else { panic!() };
+        play.reply(id, Ok(ReplyBody::Unsubscribed(end)));
+    }
+}
+
+#[test]
+fn one_of_two_readers_that_is_too_slow_ends_alone() {
+    let play = Play::connected(Config::default().receive_queue(400));
+    let mut offers = play.client.offers();
+    play.push(Push::Subscribed(subscribed(&channel("b"), 0)));
+    let mut own = play.client.subscribe_raw(channel("b")).unwrap();
+    let mut offered = next(&mut offers).unwrap();
+    for _ in 0..10 {
+        play.push(Push::Publication(published("b", Payload::json("1"))));
+        publication(&mut own);
+    }
+    assert!(play.commands().is_empty());
+    let last = std::iter::from_fn(|| next(&mut offered)).last().unwrap();
+    assert_eq!(code(last), ErrorCode::OVERFLOW);
+    play.push(Push::Publication(published("b", Payload::json("1"))));
+    publication(&mut own);
+}
+
+#[test]
 fn broadcasts_and_alarms_are_streams() {
     let play = Play::connected(Config::default());
     let (mut broadcasts, mut alarms) = (play.client.broadcasts(), play.client.alarms());
