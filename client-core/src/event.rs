@@ -196,6 +196,8 @@ pub enum Outcome {
     Presence(PresenceList),
     /// Of acknowledging an alarm.
     Acknowledged,
+    /// Of a ping: the time until the answer.
+    Answered(Duration),
 }
 
 /// The state of a client.

@@ -91,6 +91,7 @@ pub enum OutcomeView<'a> {
     History(view::HistoryPage<'a>),
     Presence(view::PresenceList<'a>),
     Acknowledged,
+    Answered(Duration),
 }
 
 /// A queue of events.
@@ -194,6 +195,7 @@ impl Listener for Events {
             OutcomeView::History(page) => Outcome::History(page.read(message)),
             OutcomeView::Presence(list) => Outcome::Presence(list.read()),
             OutcomeView::Acknowledged => Outcome::Acknowledged,
+            OutcomeView::Answered(time) => Outcome::Answered(time),
         });
         self.happened.push(Event::Completed { command, result });
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use wirehub_client::{Client, ClientState, Config, Gap, SubscribeOptions};
-use wirehub_common::Limits;
+use wirehub_common::{ChannelName, Limits};
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
 use wirehub_server::Hub;
 use wirehub_server::auth::Authenticated;
@@ -224,6 +224,24 @@ async fn a_client_that_was_away_for_too_long_is_notified_of_the_gap() {
     let page = ann.history(&room, None, 100).await.unwrap();
     let texts: Vec<_> = page.publications.into_iter().map(|publication| publication.message.text).collect();
     assert_eq!(texts, ["2", "3", "4", "5", "6"]);
+}
+
+#[tokio::test]
+async fn a_drained_client_has_sent_everything_before_it_closes() {
+    let server = server(1000).await;
+    let bob = wirehub_client::client(server.address(), Config::default());
+    let room = ChatRoom::new("lobby").unwrap();
+    soon(bob.connect()).await.unwrap();
+    assert!(soon(bob.rtt()).await.unwrap() < Duration::from_secs(10));
+    let lines: Vec<_> = (0..100).map(line).collect();
+    let publishing = futures_util::future::join_all(lines.iter().map(|line| bob.publish(&room, line)));
+    let drained = async { bob.drain(Duration::from_secs(20)).await };
+    let (published, drained) = soon(async { tokio::join!(publishing, drained) }).await;
+    assert!(published.iter().all(Result::is_ok) && drained.is_ok(), "{drained:?}");
+    assert_eq!(bob.state(), ClientState::Closed);
+    let lobby = ChannelName::new("chat:lobby").unwrap();
+    let page = server.hub.history(&lobby, None, 1, true).await.unwrap().unwrap();
+    assert_eq!(page.position.offset, 100);
 }
 
 #[tokio::test]

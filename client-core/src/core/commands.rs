@@ -101,6 +101,8 @@ pub(super) enum Kind {
     Stream,
     /// A command without an effect, such as reading history.
     Question,
+    /// A question for the time that its answer takes.
+    Ping,
     /// A command that may be carried out twice.
     Acknowledgement,
     /// A command that matters to this connection only, and whose end is not awaited. There are not more of them than of
@@ -119,7 +121,7 @@ pub(super) enum Phase {
 impl Kind {
     /// Whether it may go out between the parts of a large command.
     pub(super) fn is_urgent(self) -> bool {
-        matches!(self, Self::Transient | Self::Acknowledgement)
+        matches!(self, Self::Transient | Self::Acknowledgement | Self::Ping)
     }
 
     /// The server's memory of the command's key.
@@ -127,7 +129,7 @@ impl Kind {
         match self {
             Self::Publish | Self::KeyedPublish => Some(&keys.of_publishes),
             Self::Call => Some(&keys.of_calls),
-            Self::Stream | Self::Question | Self::Acknowledgement | Self::Transient => None,
+            Self::Stream | Self::Question | Self::Ping | Self::Acknowledgement | Self::Transient => None,
         }
     }
 }
@@ -182,6 +184,11 @@ impl Commands {
 
     pub(super) fn deadline(&self) -> Time {
         self.soonest
+    }
+
+    /// Whether there is nothing to send and no answer to wait for.
+    pub(super) fn are_over(&self) -> bool {
+        self.pending.is_empty() && self.upload.is_none()
     }
 
     fn push(&mut self, pending: Pending) {
@@ -355,9 +362,12 @@ impl<L: Listener> Core<L> {
     }
 
     /// Handles the server's answer to a command. It ends the command unless more answers follow.
-    pub(super) fn answer(&mut self, command: u32, answer: Body<'_>) {
+    pub(super) fn answer(&mut self, now: Time, command: u32, answer: Body<'_>) {
         let Some(pending) = self.commands.get_mut(command) else { return };
         let result = match answer {
+            Body::Cancelled if pending.kind == Kind::Ping => {
+                Ok(OutcomeView::Answered(now.since(pending.queued)))
+            }
             Body::Called(called) if pending.kind == Kind::Stream => return self.respond(command, called),
             Body::Called(called) if called.more() => {
                 let words = "the procedure streams its responses: call it as a stream";

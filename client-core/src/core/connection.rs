@@ -238,6 +238,7 @@ impl<L: Listener> Core<L> {
         self.expire_subscriptions(now);
         self.expire_commands(now);
         self.expire_alarms(now);
+        self.expire_draining(now);
     }
 
     /// The environment of the client is back: its page is shown or resumed, its network is there. Makes the next attempt
@@ -347,7 +348,7 @@ impl<L: Listener> Core<L> {
                 self.handle_alarm_answer(id, !is_unknown);
             }
             _ if self.commands.note_arrival(id, now) => {}
-            _ if self.is_command(id) => self.answer(id, answer),
+            _ if self.is_command(id) => self.answer(now, id, answer),
             _ if self.tokens.is_refreshing(id) => self.handle_refreshed(now, answer),
             Body::Error(error) => self.handle_subscribe_error(now, id, error.into()),
             _ => {}
@@ -534,6 +535,7 @@ impl<L: Listener> Core<L> {
     pub(super) fn end(&mut self, code: CloseCode, reason: &str) {
         self.link = Link::None;
         self.catching_up = Time::NEVER;
+        self.draining = Time::NEVER;
         self.incoming.clear();
         self.state = ClientState::Closed;
         self.tokens.clear();

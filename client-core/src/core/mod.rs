@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::History;
@@ -57,6 +58,8 @@ pub struct Core<L = Events> {
     keys: Keys,
     subscriptions: Subscriptions,
     alarms: Alarms,
+    /// The time until which the client answers for its commands before it closes.
+    draining: Time,
     /// The deadline for reporting a client with a session as connected while its subscriptions are catching up.
     catching_up: Time,
     /// Whether the transport accepted more when it was last asked.
@@ -121,6 +124,7 @@ impl<L: Listener> Core<L> {
             keys: Keys::new(0),
             subscriptions: Subscriptions::new(),
             alarms: Alarms(Vec::new()),
+            draining: Time::NEVER,
             catching_up: Time::NEVER,
             writable: true,
             closing: None,
@@ -154,7 +158,8 @@ impl<L: Listener> Core<L> {
     }
 
     /// The reason for which the client ended against the application's wish: a refusal by the server, or
-    /// [`CLOSED`](ErrorCode::CLOSED) with the reason of a close that forbids reconnecting.
+    /// [`CLOSED`](ErrorCode::CLOSED) with the reason of a close that forbids reconnecting. Also the reason for which
+    /// [draining](Self::drain) left commands unanswered.
     pub fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
     }
@@ -189,6 +194,9 @@ impl<L: Listener> Core<L> {
             return;
         }
         let code = if code.is_sendable() { code } else { CloseCode::NORMAL };
+        if self.draining < Time::NEVER && !self.commands.are_over() && self.failure.is_none() {
+            self.failure = Some(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED));
+        }
         self.drop_transport(code, reason);
         self.end(code, reason);
     }
@@ -311,6 +319,7 @@ impl<L: Listener> Core<L> {
     pub fn publish_volatile<'a>(&mut self, channel: &ChannelName, payload: impl Into<Payload<'a>>) -> bool {
         let payload = payload.into();
         let possible = self.is_up()
+            && self.draining == Time::NEVER
             && self.writable
             && !self.commands.has_queued()
             && self.refuse_too_large(payload.data.len()).is_ok();
@@ -435,6 +444,30 @@ impl<L: Listener> Core<L> {
         Ok(command)
     }
 
+    /// Measures the round trip to the server and back: [`Outcome::Answered`](crate::Outcome::Answered) has the time. The
+    /// question goes out before other commands do if a large command is on its way in parts. It never waits for a
+    /// connection.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`]; [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) whatever the options.
+    pub fn ping(&mut self, now: Time, options: impl Into<SendOptions>) -> Result<CommandId, Error> {
+        let options = SendOptions { fail_fast: true, ..options.into() };
+        let id = self.begin(options)?;
+        // The command cancels itself: there is nothing to cancel, and it is always answered.
+        self.queue(now, id, Kind::Ping, compose::cancel(id, id), options)
+    }
+
+    /// Sends every queued command, waits for the answers, and closes the client with 1000. After `limit` the client
+    /// closes in any case: [`failure`](Self::failure) is [`TIMEOUT`](ErrorCode::TIMEOUT) then, and unanswered commands
+    /// end with [`CLOSED`](ErrorCode::CLOSED). New commands and subscriptions fail with it from now on. Messages arrive
+    /// until the end. A client that was never told to connect closes at once.
+    pub fn drain(&mut self, now: Time, limit: Duration) {
+        if self.state != ClientState::Closed {
+            self.draining = self.draining.min(now.after(limit));
+            self.end_draining();
+        }
+    }
+
     /// Cancels a command. It ends with [`CANCELLED`](ErrorCode::CANCELLED), and a running call is cancelled on the
     /// server. Does nothing if it has ended already.
     pub fn cancel(&mut self, command: CommandId) {
@@ -446,6 +479,7 @@ impl<L: Listener> Core<L> {
     #[must_use = "the driver has to do it"]
     pub fn poll_transmit(&mut self, writable: bool) -> Option<Transmit> {
         self.writable = writable;
+        self.end_draining();
         if let Some(close) = self.take_closing() {
             return Some(close);
         }
@@ -477,7 +511,7 @@ impl<L: Listener> Core<L> {
     /// The time at which [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Time> {
         let own = self.link.deadline(self.limits.ping_interval).min(self.tokens.deadline());
-        let own = own.min(self.catching_up).min(self.alarms.deadline());
+        let own = own.min(self.catching_up).min(self.alarms.deadline()).min(self.draining);
         let soonest = own.min(self.commands.deadline()).min(self.subscriptions.deadline());
         (soonest < Time::NEVER).then_some(soonest)
     }
@@ -507,8 +541,25 @@ impl<L: Listener> Core<L> {
         matches!(self.link, Link::Up { .. })
     }
 
+    /// Closes a draining client that has nothing left to send or to wait for.
+    fn end_draining(&mut self) {
+        if self.draining < Time::NEVER
+            && (self.commands.are_over() || self.state == ClientState::Disconnected)
+        {
+            self.close(CloseCode::NORMAL, "");
+        }
+    }
+
+    /// Closes a draining client whose time is over.
+    pub(super) fn expire_draining(&mut self, now: Time) {
+        if self.draining <= now {
+            self.failure = Some(Error::from_code(ErrorKind::Connection, ErrorCode::TIMEOUT));
+            self.close(CloseCode::NORMAL, "");
+        }
+    }
+
     fn refuse_when_closed(&self) -> Result<(), Error> {
-        if self.state == ClientState::Closed {
+        if self.state == ClientState::Closed || self.draining < Time::NEVER {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED));
         }
         Ok(())

@@ -469,6 +469,32 @@ impl Client {
         }
     }
 
+    /// Measures the round trip to the server and back, now.
+    ///
+    /// # Errors
+    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED); [`TIMEOUT`](ErrorCode::TIMEOUT);
+    /// [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST).
+    pub async fn rtt(&self) -> Result<Duration, Error> {
+        let options = self.options;
+        match self.command(|inner, now| inner.core.ping(now, options)).await? {
+            Outcome::Answered(time) => Ok(time),
+            _ => Err(another_answer()),
+        }
+    }
+
+    /// Sends every queued command, waits for the answers, and closes the client for good, within `limit`. New commands
+    /// and subscriptions fail with [`CLOSED`](ErrorCode::CLOSED) meanwhile; messages arrive until the end. Dropping the
+    /// future does not stop it.
+    ///
+    /// # Errors
+    /// Commands were unanswered when the client closed: [`TIMEOUT`](ErrorCode::TIMEOUT), or the reason for which it closed
+    /// earlier.
+    pub async fn drain(&self, limit: Duration) -> Result<(), Error> {
+        self.shared().act(|inner, now| inner.core.drain(now, limit));
+        self.closed().await;
+        self.shared().lock().core.failure().cloned().map_or(Ok(()), Err)
+    }
+
     /// Closes the client for good: queued commands fail, subscriptions end. [`Self::closed`] waits for the end of it.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.shared().act(|inner, _| inner.core.close(code, reason));

@@ -76,6 +76,14 @@ impl World {
             Operation::ReconnectNow => core.reconnect_now(now),
             Operation::CheckConnection => core.check_connection(now),
             Operation::Suspend => core.suspend(now),
+            Operation::Drain { milliseconds } => {
+                self.model.drains = true;
+                core.drain(now, Duration::from_millis(milliseconds.into()));
+            }
+            Operation::Ping(options) => {
+                let result = core.ping(now, options);
+                self.model.commanded(result, false);
+            }
             Operation::Close(reason) => core.close(CloseCode::NORMAL, &reason),
             Operation::Subscribe { channel, history, since } => {
                 let since = since.map(|offset| Position { offset: offset.into(), epoch: "a".into() });

@@ -24,6 +24,8 @@ pub(super) struct Model {
     offered: BTreeSet<SubscriptionId>,
     token_requests: Vec<TokenRequest>,
     state: ClientState,
+    /// Whether the client accepts nothing new any more.
+    pub(super) drains: bool,
 }
 
 struct Command {
@@ -52,6 +54,7 @@ impl Model {
             offered: BTreeSet::new(),
             token_requests: Vec::new(),
             state: ClientState::Disconnected,
+            drains: false,
         }
     }
 
@@ -85,7 +88,7 @@ impl Model {
 
     fn assert_refusal(&self, error: &Error) {
         let closed = self.core.state() == ClientState::Closed;
-        assert_eq!(closed, error.code() == ErrorCode::CLOSED, "{error}");
+        assert_eq!(closed || self.drains, error.code() == ErrorCode::CLOSED, "{error}");
     }
 
     /// One of all commands, including those that have ended.

@@ -31,6 +31,10 @@ pub(super) enum Operation {
     ReconnectNow,
     CheckConnection,
     Suspend,
+    Drain {
+        milliseconds: u16,
+    },
+    Ping(Options),
     Close(String),
     Subscribe {
         channel: Channel,

@@ -19,6 +19,7 @@ use crate::{ClientState, Config, Error, Event, Gap, Outcome, Recovery, Time};
 mod batches;
 mod commands;
 mod connection;
+mod draining;
 mod offers;
 mod parts;
 mod repeats;
