@@ -303,7 +303,7 @@ impl<L: Listener> Core<L> {
         if is_known && bytes > self.command_bound() { Err(too_large(self.command_bound())) } else { Ok(()) }
     }
 
-    fn queue_full(&self, bytes: usize) -> Error {
+    pub(super) fn queue_full(&self, bytes: usize) -> Error {
         if bytes > self.config.send_queue && bytes > self.largest() {
             let words = "the message is larger than the send queue, and the server's limit is unknown \
                 before the first connect: wait for it";
@@ -314,7 +314,7 @@ impl<L: Listener> Core<L> {
 
     /// Whether a command of `bytes` bytes may wait. A command that is larger than the queue has room of its own, one at
     /// a time, so that every command that the server accepts can be sent.
-    fn has_room(&self, bytes: usize) -> bool {
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
         let Self { config, commands, .. } = self;
         if commands.pending.len() >= config.max_commands {
             return false;

@@ -528,11 +528,20 @@ impl<L: Listener> Core<L> {
         } else {
             Error::in_words(ErrorKind::Connection, ErrorCode::CLOSED, String::from(reason))
         });
-        self.end(code, reason);
+        self.end(code, reason, Some(ErrorCode::CLOSED));
     }
 
-    /// Ends the client.
-    pub(super) fn end(&mut self, code: CloseCode, reason: &str) {
+    /// Ends the client because nothing runs it any more.
+    #[cfg(feature = "handles")]
+    pub(crate) fn stop(&mut self, code: CloseCode, reason: &str) {
+        if self.state != ClientState::Closed {
+            self.drop_transport(code, reason);
+            self.fail(code, reason);
+        }
+    }
+
+    /// Ends the client. Subscriptions end with `error`, or without one if the application wants it.
+    pub(super) fn end(&mut self, code: CloseCode, reason: &str, error: Option<ErrorCode>) {
         self.link = Link::None;
         self.catching_up = Time::NEVER;
         self.draining = Time::NEVER;
@@ -541,7 +550,7 @@ impl<L: Listener> Core<L> {
         self.tokens.clear();
         self.alarms.0.clear();
         self.fail_all_commands();
-        self.end_all_subscriptions();
+        self.end_all_subscriptions(error);
         self.enter(ClientState::Closed, Some(code), reason, None);
     }
 }

@@ -187,7 +187,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Ends the client: queued commands fail, subscriptions end. A code that may not be sent is replaced by 1000; a
+    /// Ends the client: queued commands fail, subscriptions end, without an error because the application wants it. A code that may not be sent is replaced by 1000; a
     /// reason of more than 123 bytes is cut.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         if self.state == ClientState::Closed {
@@ -198,7 +198,7 @@ impl<L: Listener> Core<L> {
             self.failure = Some(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED));
         }
         self.drop_transport(code, reason);
-        self.end(code, reason);
+        self.end(code, reason, None);
     }
 
     /// Subscribes to a channel, now or once the client is connected, and again after each reconnect. A subscription to
@@ -298,7 +298,7 @@ impl<L: Listener> Core<L> {
     ) -> Result<CommandId, Error> {
         let (payload, options) = (payload.into(), options.into());
         let id = self.begin(options)?;
-        self.refuse_too_large(payload.data.len())?;
+        self.check_size(payload.data.len().saturating_add(channel.as_str().len()).saturating_add(key.len()))?;
         if key.len() > Limits::KEY_BYTES {
             return Err(Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, KEY_TOO_LONG));
         }
@@ -311,6 +311,18 @@ impl<L: Listener> Core<L> {
             key
         };
         self.queue(now, id, kind, compose::publish(id, channel, payload, key), options)
+    }
+
+    /// Checks whether a message of this many bytes, with the name of its channel or call, can be accepted at the moment.
+    /// A driver asks before it copies a large message; a command is checked by itself.
+    ///
+    /// # Errors
+    /// [`BAD_REQUEST`](ErrorCode::BAD_REQUEST), which is not temporary: the message is over the server's limit.
+    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL): there is no room at the moment, or the limit is unknown before the first
+    /// connect.
+    pub fn check_size(&self, bytes: usize) -> Result<(), Error> {
+        self.refuse_too_large(bytes)?;
+        if self.has_room(bytes) { Ok(()) } else { Err(self.queue_full(bytes)) }
     }
 
     /// Publishes a message now or never. The message is dropped, and `false` is returned, if the client is not
@@ -342,7 +354,7 @@ impl<L: Listener> Core<L> {
     ) -> Result<CommandId, Error> {
         let (payload, options) = (payload.into(), options.into());
         let id = self.begin(options)?;
-        self.refuse_too_large(payload.data.len())?;
+        self.check_size(payload.data.len().saturating_add(name.len()))?;
         let frame = compose::call(id, name, payload, &self.keys.make(id));
         self.queue(now, id, Kind::Call, frame, options)
     }
@@ -361,7 +373,7 @@ impl<L: Listener> Core<L> {
     ) -> Result<CommandId, Error> {
         let (payload, options) = (payload.into(), options.into());
         let id = self.begin(options)?;
-        self.refuse_too_large(payload.data.len())?;
+        self.check_size(payload.data.len().saturating_add(name.len()))?;
         self.queue(now, id, Kind::Stream, compose::call(id, name, payload, ""), options)
     }
 

@@ -488,11 +488,11 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    pub(super) fn end_all_subscriptions(&mut self) {
+    pub(super) fn end_all_subscriptions(&mut self, error: Option<ErrorCode>) {
         for wanted in core::mem::replace(&mut self.subscriptions, Subscriptions::new()).wanted {
             let subscription = wanted.id;
-            let error = Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED);
-            self.listener.unsubscribed(subscription, Some(error));
+            let error = error.map(|code| Error::from_code(ErrorKind::Connection, code));
+            self.listener.unsubscribed(subscription, error);
         }
     }
 }

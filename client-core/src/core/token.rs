@@ -264,7 +264,7 @@ impl<L: Listener> Core<L> {
         self.drop_transport(code, "");
         let reason = String::from(error.own_words().unwrap_or_default());
         self.failure = Some(error);
-        self.end(code, &reason);
+        self.end(code, &reason, Some(ErrorCode::CLOSED));
     }
 
     fn use_token(&mut self, now: Time, token: String, given: bool) {

@@ -495,7 +495,7 @@ impl Client {
         self.shared().lock().core.failure().cloned().map_or(Ok(()), Err)
     }
 
-    /// Closes the client for good: queued commands fail, subscriptions end. [`Self::closed`] waits for the end of it.
+    /// Closes the client for good: queued commands fail, subscriptions end without an error. [`Self::closed`] waits for the end of it.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.shared().act(|inner, _| inner.core.close(code, reason));
     }

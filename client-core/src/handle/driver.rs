@@ -137,7 +137,7 @@ impl Driver {
 impl Drop for Driver {
     /// Without a driver nothing runs the client any more: every waiting future is notified.
     fn drop(&mut self) {
-        self.handle(|core, _| core.close(CloseCode::GOING_AWAY, "the client's driver was stopped"));
+        self.handle(|core, _| core.stop(CloseCode::GOING_AWAY, "the client's driver was stopped"));
         let end = self.shared.lock().end.take();
         drop(end);
     }

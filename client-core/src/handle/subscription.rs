@@ -368,10 +368,10 @@ impl Feed {
         self.watchers.retain(|watcher| watcher.push(change.clone(), size_of::<Member>()).is_ok());
     }
 
-    /// Ends the subscription. Without an error the application ended it, or the queue overflowed.
+    /// Ends the subscription. Without an error the application ended it.
     pub(super) fn end(mut self, error: Option<Error>) {
-        let result = error.clone().map_or(Ok(()), Err);
-        self.confirm(result);
+        let never_began = || Error::from_code(ErrorKind::Usage, ErrorCode::CANCELLED);
+        self.confirm(Err(error.clone().unwrap_or_else(never_began)));
         self.sender.finish(error.map(Incoming::End));
     }
 }

@@ -103,6 +103,54 @@ fn a_final_code_ends_the_client_and_every_waiting_command() {
 }
 
 #[test]
+fn a_close_by_the_application_ends_subscriptions_without_an_error() {
+    let mut client = Client::connected();
+    let subscription = client.subscribe("c");
+    client.core.close(CloseCode::NORMAL, "");
+    let events = client.events();
+    assert!(
+        matches!(events[0], Event::Unsubscribed { subscription: ended, error: None } if ended == subscription),
+        "{events:?}"
+    );
+    // Not so if the server closes for good.
+    let mut client = Client::connected();
+    client.subscribe("c");
+    client.core.handle_close(client.now, CloseCode::DISCONNECTED, "");
+    let events = client.events();
+    assert!(
+        matches!(&events[0], Event::Unsubscribed { error: Some(error), .. }
+        if error.code() == ErrorCode::CLOSED),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_message_that_the_server_never_takes_is_refused_for_good_whatever_waits() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    let limits = Limits { message_bytes: 2_000_000, ..Limits::default() };
+    client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
+    let send = |client: &mut Client, bytes| {
+        let payload = Payload::bytes(vec![0; bytes]);
+        client.core.publish(client.now, &channel("c"), &payload, None)
+    };
+    send(&mut client, 1_900_000).unwrap();
+    for bytes in [1_999_999, 2_000_000, 100_000_000] {
+        for error in [send(&mut client, bytes).unwrap_err(), client.core.check_size(bytes + 1).unwrap_err()] {
+            assert_eq!((error.code(), error.is_temporary()), (ErrorCode::BAD_REQUEST, false), "{bytes}");
+        }
+    }
+    for error in [send(&mut client, 1_900_000).unwrap_err(), client.core.check_size(1_900_000).unwrap_err()] {
+        assert_eq!(
+            (error.code(), error.is_temporary()),
+            (ErrorCode::QUEUE_FULL, true),
+            "there is one already"
+        );
+    }
+    client.core.check_size(1000).unwrap();
+}
+
+#[test]
 fn closing_sends_the_reason_and_cuts_a_long_one() {
     let mut client = Client::connected();
     client.core.close(CloseCode::new(4001).unwrap(), &"ü".repeat(100));
