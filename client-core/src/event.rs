@@ -18,8 +18,8 @@ pub enum Event {
     /// The client entered another state, or the next attempt has been planned.
     State(StateChange),
     /// From now on the offsets of a subscription's messages belong to the history with another epoch. Comes before the
-    /// [`Subscribed`](Self::Subscribed) or [`Gap`](Self::Gap) with which it changes. In a channel without history there
-    /// is none.
+    /// [`Subscribed`](Self::Subscribed) or [`Gap`](Self::Gap) with which it changes, and again if a
+    /// subscription [begins anew](crate::Core::subscribe_with). In a channel without history there is none.
     Epoch {
         /// The subscription.
         subscription: SubscriptionId,

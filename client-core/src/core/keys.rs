@@ -151,10 +151,10 @@ mod tests {
         // Sent at 53 s by the server's clock.
         let mark = keys.mark(at(103)).unwrap();
         keys.hear(at(104), "a", WINDOW, 62_999);
-        assert!(keys.remembers(mark, at(104)));
-        assert!(!keys.remembers(mark, at(105)), "it took its time to be sent again");
+        assert!(keys.remembers(mark, at(104), 1));
+        assert!(!keys.remembers(mark, at(105), 1), "it took its time to be sent again");
         keys.hear(at(104), "a", WINDOW, 63_000);
-        assert!(!keys.remembers(mark, at(104)), "this client's clock stood still");
+        assert!(!keys.remembers(mark, at(104), 1), "this client's clock stood still");
     }
 
     #[test]
@@ -163,9 +163,9 @@ mod tests {
         keys.hear(at(0), "a", WINDOW, 0);
         let mark = keys.mark(at(0)).unwrap();
         keys.hear(at(1), "b", WINDOW, 0);
-        assert!(!keys.remembers(mark, at(1)));
+        assert!(!keys.remembers(mark, at(1), 1));
         keys.hear(at(2), "a", WINDOW, 0);
-        assert!(!keys.remembers(mark, at(2)), "it may have been lost and made again");
+        assert!(!keys.remembers(mark, at(2), 1), "it may have been lost and made again");
     }
 
     #[test]
@@ -176,6 +176,6 @@ mod tests {
         let mark = keys.mark(at(0)).unwrap();
         keys.connected(at(0), None);
         assert!(keys.mark(at(0)).is_none());
-        assert!(!keys.remembers(mark, at(0)));
+        assert!(!keys.remembers(mark, at(0), 1));
     }
 }

@@ -328,6 +328,9 @@ impl Feed {
 
     /// The messages from now on belong to another epoch.
     pub(super) fn set_epoch(&mut self, epoch: &str) {
+        if self.epoch.as_deref().unwrap_or_default() == epoch {
+            return;
+        }
         self.epoch = (!epoch.is_empty()).then(|| epoch.into());
         self.newest = 0;
         self.begins_anew = false;

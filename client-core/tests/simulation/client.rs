@@ -297,6 +297,10 @@ impl Client {
                 }
             }
             _ => {
+                if self.line.is_some() {
+                    // Over slow lines nothing may come twice, also not because the application wants it.
+                    return self.subscribe(channel, SubscribeOptions::new());
+                }
                 let history = match random.below(4) {
                     0 => u32::MAX,
                     1 => random.below(30) as u32,

@@ -18,7 +18,9 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Codec, Payload, SUBPROTOCOL_PROTOBUF, frame};
 
 use super::*;
-use crate::{Client, Config, Driver, Gap, MemberChange, Overflow, SubscribeOptions, Subscription, Transmit};
+use crate::{
+    Client, Config, Driver, Gap, MemberChange, Overflow, SubscribeOptions, Subscription, Transmit, Update,
+};
 
 mod client;
 mod driver;

@@ -64,6 +64,13 @@ impl Channels {
         self.by_name.shard(name).read().get(name).map_or(0, |channel| channel.sessions())
     }
 
+    /// A client reads the members of a channel: see [`Channel::note_read`].
+    pub(crate) fn note_read(&self, name: &ChannelName) {
+        if let Some(channel) = self.find(name) {
+            channel.note_read();
+        }
+    }
+
     /// The members of a channel: see [`Channel::members`].
     pub(crate) fn members(&self, name: &ChannelName, after: Option<SessionId>, most: usize) -> MemberPage {
         self.find(name).map_or_else(MemberPage::default, |channel| channel.members(after, most))

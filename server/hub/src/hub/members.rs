@@ -41,6 +41,8 @@ pub(crate) struct QueuedMoves {
     moves: IndexMap<(String, String), MemberMove>,
     /// The rate of moves that are sent at once.
     pace: TokenBucket,
+    /// Until then moves do not cancel out, because a client has read the members between two of them.
+    read_until: Option<Instant>,
     /// `true` if a task will send them.
     pub(crate) is_scheduled: bool,
 }
@@ -58,6 +60,7 @@ impl Members {
         let queued = QueuedMoves {
             moves: IndexMap::new(),
             pace: TokenBucket::new(IMMEDIATE_PER_SECOND, Instant::now()),
+            read_until: None,
             is_scheduled: false,
         };
         Self { grace, users: HashMap::new(), places: HashMap::new(), is_scheduled: false, queued }
@@ -137,10 +140,19 @@ impl QueuedMoves {
         let who = (user.clone(), session);
         match self.moves.get(&who) {
             // The earlier opposite move was not sent: both cancel out.
-            Some(before) if before.is_join != movement.is_join => drop(self.moves.swap_remove(&who)),
+            Some(before)
+                if before.is_join != movement.is_join && self.read_until.is_none_or(|until| until < now) =>
+            {
+                drop(self.moves.swap_remove(&who));
+            }
             _ => drop(self.moves.insert(who, movement)),
         }
         None
+    }
+
+    /// A client reads the members. A list that was made between two moves of a member has to be corrected by the second.
+    pub(crate) fn note_read(&mut self, now: Instant) {
+        self.read_until = now.checked_add(READ);
     }
 
     /// The next moves, about as many as fit into one message.
@@ -172,6 +184,9 @@ impl MemberMove {
 
 /// The interval of the notifications.
 pub(crate) const NOTIFY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a move may wait, or a store of several hubs take to read its members.
+const READ: Duration = Duration::from_secs(5);
 
 /// The moves per second that are sent at once.
 const IMMEDIATE_PER_SECOND: u32 = 50;
@@ -262,6 +277,23 @@ mod tests {
             Some(came("c")),
             "it is quiet again"
         );
+    }
+
+    #[test]
+    fn moves_do_not_cancel_out_around_a_read_of_the_members() {
+        let (mut queued, now) = (Members::new(GRACE).queued, Instant::now());
+        while queued.send_or_queue(came("other"), now).is_some() {}
+        queued.take_batch();
+        assert_eq!(queued.send_or_queue(came("a"), now), None);
+        queued.note_read(now);
+        assert_eq!(queued.send_or_queue(left("a"), now), None);
+        assert_eq!(queued.take_batch(), [left("a")], "the reader has seen it");
+        let later = now + READ + Duration::from_millis(1);
+        while queued.send_or_queue(came("other"), later).is_some() {}
+        queued.take_batch();
+        assert_eq!(queued.send_or_queue(came("a"), later), None);
+        assert_eq!(queued.send_or_queue(left("a"), later), None);
+        assert!(queued.is_empty());
     }
 
     #[test]

@@ -198,6 +198,7 @@ impl Session {
             self.decide_on_reading(id, ChannelRead::Presence(presence), verdict);
             return Ok(None);
         }
+        self.hub.channel_registry().note_read(&presence.channel);
         if self.hub.engine().presence().is_some() {
             self.request_presence(id, presence);
             return Ok(None);

@@ -156,6 +156,7 @@ impl Session {
 
     fn answer_with_presence(&mut self, command: u32, presence: &Presence) {
         let hub = self.hub.clone();
+        hub.channel_registry().note_read(&presence.channel);
         let Some(store) = hub.engine().presence() else {
             return self.reply(command, self.read_presence(presence));
         };

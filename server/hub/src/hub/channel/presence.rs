@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashSet};
 
+use tokio::time::Instant;
 use wirehub_common::frame::Member;
 
 use super::{Channel, ChannelState};
@@ -19,6 +20,13 @@ pub struct MemberPage {
 }
 
 impl Channel {
+    /// Notes that a client reads the members, so that its list is corrected by the next joins and leaves.
+    pub(crate) fn note_read(&self) {
+        if let Some(members) = &mut self.state.lock().members {
+            members.queued.note_read(Instant::now());
+        }
+    }
+
     /// The members of the channel: the subscribed sessions, and the last sessions of users whose leave is still pending. At
     /// most `most` of them, behind the session `after`.
     pub(crate) fn members(&self, after: Option<SessionId>, most: usize) -> MemberPage {
