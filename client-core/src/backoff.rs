@@ -2,27 +2,35 @@
 
 use crate::time::Span;
 
-const SHORTEST: Span = Span::from_millis(500);
-const LONGEST: Span = Span::from_millis(20_000);
-
 /// Counts attempts and draws delays.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     random: Random,
+    shortest: Span,
+    longest: Span,
     attempts: u32,
 }
 
 impl Backoff {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self { random: Random(seed), attempts: 0 }
+    /// Delays from `shortest` to `longest`. A shortest delay of nothing is a millisecond, so that a server that refuses
+    /// connections at once is not asked without a pause.
+    pub(crate) fn new(seed: u64, shortest: Span, longest: Span) -> Self {
+        let shortest = shortest.max(Span::from_millis(1));
+        Self { shortest, longest: longest.max(shortest), ..Self::idle(seed) }
     }
 
-    /// The delay before the next attempt: a random time between 0.5 s and a bound that doubles with each attempt, up to
-    /// 20 s.
+    /// Without delays.
+    pub(crate) const fn idle(seed: u64) -> Self {
+        let none = Span::from_millis(0);
+        Self { random: Random(seed), shortest: none, longest: none, attempts: 0 }
+    }
+
+    /// The delay before the next attempt: a random time between the shortest one and a bound that doubles with each
+    /// attempt, up to the longest one.
     pub(crate) fn next_delay(&mut self) -> Span {
         self.attempts = self.attempts.saturating_add(1);
-        let shortest = SHORTEST.micros();
-        let bound = shortest.wrapping_mul(1_u64 << self.attempts.min(16)).min(LONGEST.micros());
+        let shortest = self.shortest.micros();
+        let bound = shortest.saturating_mul(1_u64 << self.attempts.min(16)).min(self.longest.micros());
         Span::from_micros(shortest.saturating_add(self.random.within(bound.saturating_sub(shortest))))
     }
 
@@ -73,14 +81,22 @@ mod tests {
 
     #[test]
     fn delays_grow_to_20_seconds_and_stay_there() {
-        let mut backoff = Backoff::new(7);
+        let [shortest, longest] = [500, 20_000].map(Span::from_millis);
+        let mut backoff = Backoff::new(7, shortest, longest);
         for attempt in 1..100_u32 {
             let bound = Span::from_millis(500 * 2_u32.pow(attempt.min(6)));
             let delay = backoff.next_delay();
-            assert!((SHORTEST..=bound.min(LONGEST)).contains(&delay), "attempt {attempt}: {delay:?}");
+            assert!((shortest..=bound.min(longest)).contains(&delay), "attempt {attempt}: {delay:?}");
         }
         backoff.reset();
         assert!(backoff.next_delay() <= Span::from_millis(1000));
+    }
+
+    #[test]
+    fn bounds_that_contradict_each_other_are_no_endless_loop() {
+        let [none, second] = [0, 1000].map(Span::from_millis);
+        assert!(Backoff::new(7, none, none).next_delay() >= Span::from_millis(1));
+        assert_eq!(Backoff::new(7, second, none).next_delay(), second);
     }
 
     #[test]
@@ -88,7 +104,7 @@ mod tests {
         let window = Span::from_millis(10_000);
         let mut tenths = [0; 10];
         for seed in 0..10_000 {
-            let delay = Backoff::new(seed).spread(window);
+            let delay = Backoff::idle(seed).spread(window);
             tenths[(delay.millis() / 1000) as usize] += 1;
         }
         for count in tenths {

@@ -33,6 +33,11 @@ pub struct Config {
     /// The time limit of a connection attempt, from opening the connection to the reply to `connect`. It starts anew
     /// whenever data comes from the server or the transport accepts data.
     pub connect_timeout: Duration,
+    /// The shortest delay before another connection attempt. Each delay is random, between this and a bound that doubles
+    /// with each attempt, up to [`max_delay`](field@Self::max_delay).
+    pub min_delay: Duration,
+    /// The longest delay before another connection attempt, unless the server asks for a longer one.
+    pub max_delay: Duration,
     /// The time limit of a command without one of its own: see [`SendOptions::timeout`](crate::SendOptions::timeout).
     pub command_timeout: Duration,
     /// How many bytes of commands may wait: for a connection, for room in it, or for the answer to a publish. Further
@@ -62,6 +67,8 @@ impl Config {
             version: String::new(),
             contract: None,
             connect_timeout: Duration::from_secs(10),
+            min_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(20),
             command_timeout: Duration::from_secs(10),
             send_queue: 1024 * 1024,
             frame_bytes: 64 * 1024 * 1024,
@@ -94,6 +101,11 @@ impl Config {
     /// Sets [`connect_timeout`](field@Self::connect_timeout).
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
         Self { connect_timeout, ..self }
+    }
+
+    /// Sets [`min_delay`](field@Self::min_delay) and [`max_delay`](field@Self::max_delay).
+    pub fn delays(self, min_delay: Duration, max_delay: Duration) -> Self {
+        Self { min_delay, max_delay, ..self }
     }
 
     /// Sets [`command_timeout`](field@Self::command_timeout).
@@ -158,6 +170,7 @@ mod tests {
             .client("name", "version")
             .connect_timeout(second)
             .command_timeout(second * 2)
+            .delays(second * 3, second * 4)
             .send_queue(3)
             .frame_bytes(4)
             .max_commands(5)
@@ -165,6 +178,7 @@ mod tests {
             .overflow(Overflow::Latest);
         assert_eq!((&*config.client, &*config.version), ("name", "version"));
         assert_eq!((config.connect_timeout, config.command_timeout), (second, second * 2));
+        assert_eq!((config.min_delay, config.max_delay), (second * 3, second * 4));
         let numbers = (config.send_queue, config.frame_bytes, config.max_commands, config.receive_queue);
         assert_eq!((numbers, config.overflow), ((3, 4, 5, 6), Overflow::Latest));
     }

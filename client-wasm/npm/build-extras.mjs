@@ -4,7 +4,7 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const MODULE = 'dist/wasm/wirehub_bg.wasm';
-/** The custom section of the module with the version of its package. */
+/** The custom section of the module with its version and build. */
 const SECTION = 'wirehub.version';
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
@@ -17,12 +17,12 @@ export const COMMON = {
   sourcemap: true,
 };
 
-/** Before the entries are built: the module says its version, and the licences come along. */
-export async function prepare() {
+/** Before the entries are built: the module says its build (Core Specification 2.0, section 5.5.3), and the licences come along. */
+export async function prepare(build) {
   for (const file of ['LICENSE-MIT', 'LICENSE-APACHE']) await copyFile(`../../${file}`, file);
   const bytes = await readFile(MODULE);
   if (WebAssembly.Module.customSections(await WebAssembly.compile(bytes), SECTION).length > 0) return;
-  const content = Buffer.concat([Buffer.of(SECTION.length), Buffer.from(SECTION + version)]);
+  const content = Buffer.concat([Buffer.of(SECTION.length), Buffer.from(SECTION + build)]);
   // A length below 128 is one byte.
   if (content.length > 127) throw new Error(`the version ${version} is too long`);
   await writeFile(MODULE, Buffer.concat([bytes, Buffer.of(0, content.length), content]));

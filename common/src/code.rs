@@ -121,6 +121,7 @@ errors! {
     TOKEN_UNAVAILABLE = 127, true, Client, "the token provider failed: see its error";
     UNAVAILABLE = 128, true, Server, "a service that the server needs is unavailable: try again later";
     NO_HISTORY = 129, false, Client, "the channel keeps no history, and the messages published meanwhile are lost: read its state anew";
+    CONNECT_FAILED = 130, true, Client, "the server could not be reached";
 }
 
 macro_rules! closes {

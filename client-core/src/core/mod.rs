@@ -111,7 +111,7 @@ impl<L: Listener> Core<L> {
     pub const fn idle(listener: L) -> Self {
         Self {
             config: Config::new(),
-            backoff: Backoff::new(0),
+            backoff: Backoff::idle(0),
             state: ClientState::Disconnected,
             link: Link::None,
             incoming: Assembler::new(),
@@ -138,7 +138,7 @@ impl<L: Listener> Core<L> {
     pub fn start(&mut self, seed: u64, configure: impl FnOnce(&mut Config)) {
         configure(&mut self.config);
         self.tokens.begin(&self.config.token, self.config.provides_tokens);
-        self.backoff = Backoff::new(seed);
+        self.backoff = Backoff::new(seed, self.config.min_delay.into(), self.config.max_delay.into());
         self.keys.seed(seed);
     }
 

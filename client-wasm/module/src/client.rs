@@ -24,10 +24,10 @@ extern "C" {
     #[derive(Debug, Clone)]
     pub type Host;
 
-    /// Receives rows of numbers and the bytes that belong to them: see [`Output`]. They stay as they are until this
-    /// returns. It may call the client.
+    /// Receives rows of numbers, and the texts and data that belong to them: see [`Output`]. They stay as they are until
+    /// this returns. It may call the client.
     #[wasm_bindgen(method)]
-    fn deliver(this: &Host, rows: *const f64, count: usize, bytes: *const u8, size: usize);
+    fn deliver(this: &Host, rows: *const f64, count: usize, texts: *const u8, size: usize, data: *const u8);
 }
 
 /// A client of one server.
@@ -55,6 +55,8 @@ impl Client {
         hash: u64,
         send_queue: f64,
         connect_timeout: f64,
+        min_delay: f64,
+        max_delay: f64,
     ) -> Self {
         let mut core = Core::idle(Output::default());
         core.start(seed(), |config| {
@@ -62,6 +64,8 @@ impl Client {
             config.provides_tokens = provides_tokens;
             config.send_queue = send_queue as usize;
             config.connect_timeout = milliseconds(connect_timeout);
+            config.min_delay = milliseconds(min_delay);
+            config.max_delay = milliseconds(max_delay);
             config.client = name.into();
             config.version = env!("CARGO_PKG_VERSION").into();
             let id = ContractId { name: contract.into(), hash: ContractHash(hash) };
@@ -81,6 +85,7 @@ impl Client {
         kind: u8,
         number: u32,
         text: &str,
+        second: &str,
         data: &[u8],
         flag: bool,
         fail_fast: bool,
@@ -95,6 +100,7 @@ impl Client {
         let input = Input {
             number,
             text,
+            second,
             data,
             flag,
             since: (offset >= 0.0).then_some(offset as u64),
@@ -133,8 +139,8 @@ impl Module {
     }
 
     fn show(&self, output: &Output) {
-        let (rows, bytes) = output.parts();
-        self.host.deliver(rows.as_ptr(), rows.len(), bytes.as_ptr(), bytes.len());
+        let (rows, texts, data) = output.parts();
+        self.host.deliver(rows.as_ptr(), rows.len(), texts.as_ptr(), texts.len(), data.as_ptr());
     }
 }
 

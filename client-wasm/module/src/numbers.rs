@@ -32,9 +32,11 @@ numbers! {
         SIGNED_OUT = 6,
         /// Closes the client for good, with a code and a reason.
         CLOSE = 7,
-        /// Subscribes to the channel named by the text. This kind and the following ones return their numbers.
+        /// Subscribes to the channel named by the text, beginning with `number` messages of its history, or behind the
+        /// offset and epoch. This kind and the following ones return their numbers.
         SUBSCRIBE = 8,
-        /// The data is to be read as JSON if the flag is set; the same holds for the next three.
+        /// Publishes with a key, if there is one. The data is to be read as JSON if the flag is set; the same holds for
+        /// the next three.
         PUBLISH = 9,
         /// Publishes now or never. Returns 1 if the message was sent, 0 if it was dropped.
         PUBLISH_VOLATILE = 10,
@@ -43,12 +45,16 @@ numbers! {
         /// The same with a stream of responses.
         CALL_STREAM = 12,
         /// Reads up to `number` messages of a channel's history; the flag reverses the order. The start is an
-        /// offset and, in the data, an epoch.
+        /// offset and, the second text, an epoch.
         HISTORY = 13,
-        /// Asks for the members of a channel behind the session in the data; with the flag only for their numbers.
+        /// Asks for the members of a channel behind the session of the second text; with the flag only for their numbers.
         PRESENCE = 14,
         /// Acknowledges the alarm with this id.
         ACKNOWLEDGE = 15,
+        /// Measures the round trip: the offset of the answer is in milliseconds.
+        PING = 16,
+        /// Sends what is queued, awaits the answers, and closes the client, at the latest after the timeout.
+        DRAIN = 17,
     }
 }
 
@@ -69,6 +75,7 @@ numbers! {
         /// its id, channel and payload.
         ALARM = 4,
         /// The answer to a command: the parts before it, or the error before it. Whether more answers follow. For a
+        /// publish the offset and the epoch; for a
         /// history the newest offset, whether it has more messages than the server returned, and the epoch. For
         /// members the numbers of sessions and users, and the session behind which there are more.
         ANSWER = 5,
@@ -99,6 +106,8 @@ numbers! {
         GAP = 15,
         /// The error before it is the reason for which the request that runs is refused.
         REFUSED = 16,
+        /// The epoch of a subscription's messages is that of the third text from now on.
+        EPOCH = 17,
     }
 }
 

@@ -14,23 +14,25 @@ use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
 use wirehub_common::{Bytes, ChannelName, Content};
 
 use crate::numbers::{
-    ALARM, ANSWER, CONTRACT, CONTRACT_ITEM, ERROR, GAP, JOINED, LEFT, NOTICE, OFFERED, PART, PUBLICATION,
-    REFUSED, STATE, SUBSCRIBED, TOKEN_NEEDED, UNSUBSCRIBED,
+    ALARM, ANSWER, CONTRACT, CONTRACT_ITEM, EPOCH, ERROR, GAP, JOINED, LEFT, NOTICE, OFFERED, PART,
+    PUBLICATION, REFUSED, STATE, SUBSCRIBED, TOKEN_NEEDED, UNSUBSCRIBED,
 };
 
 /// Rows of eight numbers: kind, number, three values that depend on the kind, and the lengths in bytes of the row's first,
-/// second and third text or payload. The bytes of all rows lie in a row.
+/// second and third text. The texts of all rows lie in a row; data that is no text, in place of the third one, lies by itself.
 ///
 /// In this way the cost of a message does not depend on its kind, and many messages cost one call.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     rows: Vec<f64>,
-    bytes: Vec<u8>,
+    texts: Vec<u8>,
+    /// By themselves, because all texts are decoded in one go.
+    data: Vec<u8>,
 }
 
 impl Output {
-    pub(crate) fn parts(&self) -> (&[f64], &[u8]) {
-        (&self.rows, &self.bytes)
+    pub(crate) fn parts(&self) -> (&[f64], &[u8], &[u8]) {
+        (&self.rows, &self.texts, &self.data)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -40,9 +42,11 @@ impl Output {
     /// Keeps the memory for the next rows, unless it is much: a large message is rare.
     pub(crate) fn clear(&mut self) {
         self.rows.clear();
-        self.bytes.clear();
+        self.texts.clear();
+        self.data.clear();
         self.rows.shrink_to(KEPT);
-        self.bytes.shrink_to(KEPT);
+        self.texts.shrink_to(KEPT);
+        self.data.shrink_to(KEPT);
     }
 
     /// The reason for which a request is refused.
@@ -83,8 +87,8 @@ impl Output {
     ) {
         // Every member has a session.
         let (session, user) = member.map_or(("", ""), |member| (member.session(), member.user()));
-        let values = [f64::from(payload.content as u8), time as f64, offset as f64];
-        self.row(kind, number, values, [session.as_bytes(), user.as_bytes(), payload.data]);
+        let values = [time as f64, offset as f64];
+        self.payload(kind, number, payload, values, [session, user]);
     }
 
     /// A row with few values: the text is its third part.
@@ -96,8 +100,22 @@ impl Output {
         let [a, b, c] = values;
         self.rows.extend_from_slice(&[kind.into(), number.into(), a, b, c]);
         for part in parts {
-            self.bytes.extend_from_slice(part);
+            self.texts.extend_from_slice(part);
             self.rows.push(part.len() as f64);
+        }
+    }
+
+    /// A row with a payload. The first value is its content: JSON is a text, anything else is data.
+    fn payload(&mut self, kind: u8, number: u32, payload: Payload<'_>, values: [f64; 2], texts: [&str; 2]) {
+        let Payload { content, data } = payload;
+        let ([b, c], [first, second]) = (values, texts.map(str::as_bytes));
+        let text = if content == Content::Json { data } else { &[] };
+        self.row(kind, number, [f64::from(content as u8), b, c], [first, second, text]);
+        if content != Content::Json {
+            self.data.extend_from_slice(data);
+            if let Some(length) = self.rows.last_mut() {
+                *length = data.len() as f64;
+            }
         }
     }
 }
@@ -136,6 +154,10 @@ impl Listener for Output {
         self.note(SUBSCRIBED, subscription.number(), recovery, &[]);
     }
 
+    fn epoch(&mut self, subscription: SubscriptionId, epoch: &str) {
+        self.note(EPOCH, subscription.number(), 0.0, epoch.as_bytes());
+    }
+
     fn gap(&mut self, subscription: SubscriptionId, reason: Gap) {
         let reason = if reason == Gap::Dropped { 4.0 } else { 3.0 };
         self.note(GAP, subscription.number(), reason, &[]);
@@ -167,9 +189,7 @@ impl Listener for Output {
     fn alarm(&mut self, alarm: Alarm<'_>) {
         let payload = alarm.payload();
         let ttl = if alarm.withdrawn() { -1.0 } else { milliseconds(alarm.ttl()) };
-        let values = [f64::from(payload.content as u8), alarm.time() as f64, ttl];
-        let texts = [alarm.id().as_bytes(), alarm.channel().as_bytes(), payload.data];
-        self.row(ALARM, 0, values, texts);
+        self.payload(ALARM, 0, payload, [alarm.time() as f64, ttl], [alarm.id(), alarm.channel()]);
     }
 
     fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64) {
@@ -186,6 +206,13 @@ impl Listener for Output {
         let mut epoch = "";
         let (mut offset, mut count) = (0.0, 0.0);
         match result {
+            Ok(OutcomeView::Published(published)) => {
+                if let Some(position) = published.position() {
+                    epoch = position.epoch();
+                    offset = position.offset() as f64;
+                }
+            }
+            Ok(OutcomeView::Answered(time)) => offset = milliseconds(time),
             Ok(OutcomeView::Called(called)) => self.carry(PART, 0, called.payload(), None, 0, 0),
             Ok(OutcomeView::History(page)) => {
                 for publication in page.publications() {

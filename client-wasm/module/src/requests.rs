@@ -1,16 +1,19 @@
 //! The requests of TypeScript.
 
+use core::time::Duration;
+
 use wirehub_client_core::{
-    CommandId, Core, Error, ErrorKind, Listener, SendOptions, SubscriptionId, Time, TokenRequest,
+    CommandId, Core, Error, ErrorKind, Listener, SendOptions, SubscribeOptions, SubscriptionId, Time,
+    TokenRequest,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{History, Position};
 use wirehub_common::view::Payload;
-use wirehub_common::{ChannelName, Content, utf8};
+use wirehub_common::{ChannelName, Content};
 
 use crate::numbers::{
-    ACKNOWLEDGE, CALL, CALL_STREAM, CANCEL, CLOSE, CONNECT, HISTORY, NO_TOKEN, PRESENCE, PUBLISH,
-    PUBLISH_VOLATILE, SET_TOKEN, SIGNED_OUT, SUBSCRIBE, TOKEN, UNSUBSCRIBE,
+    ACKNOWLEDGE, CALL, CALL_STREAM, CANCEL, CLOSE, CONNECT, DRAIN, HISTORY, NO_TOKEN, PING, PRESENCE,
+    PUBLISH, PUBLISH_VOLATILE, SET_TOKEN, SIGNED_OUT, SUBSCRIBE, TOKEN, UNSUBSCRIBE,
 };
 
 /// The arguments of a request. Their meaning depends on its kind.
@@ -18,6 +21,7 @@ use crate::numbers::{
 pub(crate) struct Input<'a> {
     pub(crate) number: u32,
     pub(crate) text: &'a str,
+    pub(crate) second: &'a str,
     pub(crate) data: &'a [u8],
     pub(crate) flag: bool,
     pub(crate) since: Option<u64>,
@@ -31,7 +35,8 @@ pub(crate) fn act<L: Listener>(
     now: Time,
     input: &Input<'_>,
 ) -> Result<u32, Error> {
-    let &Input { number, text, data, flag, since, options } = input;
+    let &Input { number, text, second, data, flag, since, options } = input;
+    let since = || since.map(|offset| Position { offset, epoch: second.into() });
     let close_code = || u16::try_from(number).ok().and_then(CloseCode::new);
     match kind {
         CONNECT => core.connect(now),
@@ -47,6 +52,7 @@ pub(crate) fn act<L: Listener>(
             let token = token.map_err(|code| Error::from_code(ErrorKind::Usage, code));
             core.handle_token(now, TokenRequest::from_number(number), token);
         }
+        DRAIN => core.drain(now, options.timeout.unwrap_or(Duration::MAX)),
         CLOSE => core.close(close_code().unwrap_or(CloseCode::NORMAL), text),
         _ => {
             let payload = Payload { content: if flag { Content::Json } else { Content::Bytes }, data };
@@ -54,21 +60,27 @@ pub(crate) fn act<L: Listener>(
                 CALL => core.call(now, text, payload, options),
                 CALL_STREAM => core.call_stream(now, text, payload, options),
                 ACKNOWLEDGE => core.acknowledge(now, text, options),
+                PING => core.ping(now, options),
                 _ => {
                     let channel = &ChannelName::new(text)?;
                     match kind {
-                        SUBSCRIBE => return Ok(core.subscribe(channel)?.number()),
+                        SUBSCRIBE => {
+                            let options = SubscribeOptions::new().history(number).since(since());
+                            return Ok(core.subscribe_with(channel, options)?.number());
+                        }
                         PUBLISH_VOLATILE => return Ok(core.publish_volatile(channel, payload).into()),
-                        PUBLISH => core.publish(now, channel, payload, options),
+                        PUBLISH => core.publish_with_key(now, channel, payload, second, options),
                         HISTORY => {
-                            let epoch = text_of(data).into();
-                            let since = since.map(|offset| Position { offset, epoch });
-                            let history =
-                                History { channel: channel.clone(), since, limit: number, reverse: flag };
+                            let history = History {
+                                channel: channel.clone(),
+                                since: since(),
+                                limit: number,
+                                reverse: flag,
+                            };
                             core.history(now, &history, options)
                         }
                         PRESENCE if flag => core.presence_counts(now, channel, options),
-                        PRESENCE => core.presence_after(now, channel, text_of(data), options),
+                        PRESENCE => core.presence_after(now, channel, second, options),
                         _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::UNSUPPORTED)),
                     }
                 }
@@ -77,11 +89,6 @@ pub(crate) fn act<L: Listener>(
         }
     }
     Ok(0)
-}
-
-/// A text from JavaScript, which is always UTF-8.
-fn text_of(bytes: &[u8]) -> &str {
-    utf8::text(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -112,7 +119,7 @@ mod tests {
     #[test]
     fn kinds_that_are_not_known_change_nothing() {
         let mut core = core();
-        for kind in [ACKNOWLEDGE + 1, u8::MAX] {
+        for kind in [DRAIN + 1, u8::MAX] {
             assert!(put(&mut core, kind, "chat:a", &[]).is_err());
         }
         put(&mut core, CONNECT, "", &[]).unwrap();

@@ -1,5 +1,6 @@
 import type { Subscription } from './subscription.js';
 import type { WirehubError } from './errors.js';
+import type { Position } from './history.js';
 import { Recovery } from './events.js';
 
 /** A channel with subscriptions. The server knows only one of them; all share its messages. */
@@ -10,6 +11,16 @@ export interface Channel {
   number: number;
   /** Whether that one is active. */
   live: boolean;
+  /** Its beginning. */
+  start: Start;
+  /** The epoch of its offsets; empty while it is unknown. */
+  epoch: string;
+}
+
+/** The beginning of a subscription: a number of earlier messages, or the position behind which it begins. */
+export interface Start {
+  readonly history: number;
+  readonly since?: Position | undefined;
 }
 
 /** The channels that a client is subscribed to. */
@@ -20,7 +31,7 @@ export class Channels {
   /** Adds a subscription. The first one of its channel has to be made in the module. */
   join(subscription: Subscription): Channel {
     const name = subscription.channel;
-    const channel = this.#byName.get(name) ?? { name, members: new Set(), number: 0, live: false };
+    const channel = this.#byName.get(name) ?? { name, members: new Set(), number: 0, live: false, start: { history: 0 }, epoch: '' };
     this.#byName.set(name, channel);
     channel.members.add(subscription);
     if (channel.live) {

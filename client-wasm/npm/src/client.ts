@@ -1,4 +1,4 @@
-import { Channels, type Channel } from './channels.js';
+import { Channels, type Channel, type Start } from './channels.js';
 import { refuseUnsendable } from './close.js';
 import { Commands, type Answer, type Command, type Waiting } from './commands.js';
 import type {
@@ -15,25 +15,27 @@ import type {
   StreamResponseOf,
 } from './contract.js';
 import type { Draft } from './draft.js';
-import { CloseCode, closeReason, Code, onAbort, refuseAborted, toError, WirehubError } from './errors.js';
+import { attemptError, CloseCode, closeReason, Code, onAbort, refuseAborted, toError, WirehubError } from './errors.js';
 import {
   AlarmEvent,
   BroadcastEvent,
   ClientErrorEvent,
   MemberEvent,
   OfferEvent,
+  Recovery,
   StateChangeEvent,
   SubscriptionErrorEvent,
   type ClientEventMap,
 } from './events.js';
 import { Queue } from './feed.js';
-import type { HistoryPage, Member, PresenceCounts, PresencePage } from './history.js';
+import type { HistoryPage, Member, Position, PresenceCounts, PresencePage } from './history.js';
 import { Request } from './generated/numbers.js';
 import { Machine, type Details, type Row } from './machine.js';
 import type { Listener } from './listeners.js';
-import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PresenceOptions, PublishOptions, SendOptions } from './options.js';
-import { encode, encoder } from './payload.js';
-import { load } from './runtime.js';
+import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, DrainOptions, HistoryOptions, PresenceOptions, PublishOptions, SendOptions } from './options.js';
+import { encode } from './payload.js';
+import { logger } from './log.js';
+import { load, type WasmSource } from './runtime.js';
 import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
 import { Tokens } from './tokens.js';
 import { refuseWithout, websocketUrl } from './url.js';
@@ -45,15 +47,25 @@ import { refuseWithout, websocketUrl } from './url.js';
 export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'closed';
 
 /**
- * Makes a client and waits until it is connected.
+ * Loads and compiles the WebAssembly module before the first client needs it.
  *
+ * @throws {WirehubError} it can't be loaded.
+ */
+export async function preload(wasm?: WasmSource): Promise<void> {
+  await load(wasm);
+}
+
+/**
+ * Makes a client and waits until it is connected, at most as long as an attempt may take
+ * ({@link ClientOptions.connectTimeout}). A {@link Client} that is made by `new` tries for as long as it lives.
+  *
  * ```ts
  * await using client = await connect('wss://example.org/ws');
  * for await (const { data } of client.subscribe('news')) console.log(data);
  * ```
  *
- * @throws {WirehubError} the server refuses the client for good, its token has expired, or `signal` aborts. The client
- * is closed then.
+ * @throws {WirehubError} TIMEOUT: no attempt succeeded; the error of the last one is its `cause`. Also: the server refuses
+ * the client for good, its token has expired, or `signal` aborts. The client is closed then.
  */
 export async function connect<C extends Contract = AnyContract>(
   url: string | URL,
@@ -61,7 +73,7 @@ export async function connect<C extends Contract = AnyContract>(
 ): Promise<Client<C>> {
   const client = new Client<C>(url, options);
   try {
-    await client.connect(options);
+    await client.connect({ timeout: options.connectTimeout ?? CONNECT_TIMEOUT, signal: options.signal });
   } catch (error) {
     await client.close();
     throw error;
@@ -100,9 +112,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   #session: string | undefined;
   #user: string | undefined;
   #machine: Machine | undefined;
+  /** Loads the module. */
+  #starting: Promise<void> | undefined;
+  #drained: ((error?: WirehubError) => void) | undefined;
   #flushing = false;
   /** Whether the application itself closes the client. */
   #closing = false;
+  /** The error of the last attempt, if it failed. */
+  #failure: WirehubError | undefined;
   /** The error with which the client ended. */
   #end: WirehubError | undefined;
 
@@ -138,14 +155,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   /**
    * Begins to connect, unless that has begun, and waits until the client is connected. Attempts continue until one
-   * succeeds or the client is closed; `signal` ends only the waiting.
+   * succeeds or the client is closed; each that fails is an `error` event. `signal` and `timeout` end only the waiting.
    *
-   * @throws {WirehubError} the server refuses the client for good, or the client is closed; the signal aborts; the
+   * @throws {WirehubError} TIMEOUT, with the error of the last attempt as its `cause`; the server refuses the client for good, or the client is closed; the signal aborts; the
    * WebAssembly module can't be loaded (the client is as before then); TOKEN_EXPIRED if it {@link needsToken}: it
    * continues with a new token. If the application itself closes the client meanwhile, the promise rejects too, but
    * may have been dropped: an effect of React that connects and closes is no unhandled rejection.
    */
-  connect({ signal }: ConnectOptions = {}): Promise<void> {
+  connect({ signal, timeout = Infinity }: ConnectOptions = {}): Promise<void> {
     const connected = new Promise<void>((resolve, reject) => {
       refuseAborted(signal);
       if (this.#state === 'connected') return resolve();
@@ -154,14 +171,16 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       const settle = (error?: WirehubError): void => {
         this.#waiting.delete(settle);
         stop();
+        clearTimeout(timer);
         if (this.#closing) connected.catch(() => undefined);
         if (error) reject(error);
         else resolve();
       };
-      const stop = onAbort(signal, settle);
+      const stop = onAbort(signal, (error) => settle(this.#failure ? new WirehubError(error.code, { cause: this.#failure }) : error));
+      const timer = timeout <= LONGEST ? setTimeout(() => settle(this.#notConnected(timeout)), timeout) : undefined;
       this.#waiting.add(settle);
     });
-    if (this.#waiting.size > 0 && this.#state === 'disconnected') void this.#start();
+    if (this.#waiting.size > 0 && this.#state === 'disconnected') this.#starting = this.#start();
     return connected;
   }
 
@@ -173,32 +192,38 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   subscribe<K extends ChannelOf<C>>(channel: K, options: SubscribeOptions = {}): Subscription<MessageOf<C, K>, InfoOf<C>> {
     this.#refuseWhenClosed();
-    const { signal, queue } = options;
+    const { signal, queue, history = 0, since } = options;
     // A signal may outlive many subscriptions.
     const stop = onAbort(signal, () => void subscription.unsubscribe());
-    const subscription = this.#subscription(channel, queue);
+    const subscription = this.#subscription(channel, queue, since !== undefined);
     subscription.addEventListener('unsubscribed', stop);
     const joined = this.#channels.join(subscription);
-    if (this.#machine && joined.members.size === 1) this.#request(joined);
+    if (joined.members.size === 1) {
+      joined.start = { history, since };
+      if (this.#machine) this.#request(joined);
+    } else if (history > 0 || since) void this.#replay(subscription, joined, { history, since });
     return subscription as unknown as Subscription<MessageOf<C, K>, InfoOf<C>>;
   }
 
   /**
-   * Publishes a message, now or once the client is connected, and waits for the server's answer. Returns `false` if the
-   * message was `volatile` and dropped, `true` otherwise.
+   * Publishes a message, now or once the client is connected, and waits for the server's answer: its position in the
+   * channel's history, or `undefined` if the channel keeps none. A message that is `volatile` has no answer: the result is
+   * whether it was sent.
    *
    * @throws {WirehubError} the server refuses the message, or it is over the server's size limit; there was no answer
    * in time; the send queue is full; the connection was lost before the answer, and the server can't tell whether it
    * has the message; the client is closed; the signal aborts.
    */
-  async publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options: PublishOptions = {}): Promise<boolean> {
+  publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options: PublishOptions & { volatile: true }): Promise<boolean>;
+  publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options?: PublishOptions): Promise<Position | undefined>;
+  async publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options: PublishOptions = {}): Promise<Position | boolean | undefined> {
     const encoded = encode(data);
     if (options.volatile) {
       this.#refuseWhenClosed();
       return this.#machine !== undefined && this.#enter((machine) => machine.input(Request.PublishVolatile, 0, channel, encoded) > 0);
     }
-    await this.#command(Request.Publish, channel, options, encoded);
-    return true;
+    const { position } = await this.#command(Request.Publish, channel, options, { ...encoded, second: options.key });
+    return position.offset > 0 ? position : undefined;
   }
 
   /**
@@ -254,7 +279,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   async history<K extends ChannelOf<C>>(channel: K, options: HistoryOptions = {}): Promise<HistoryPage<MessageOf<C, K>>> {
     const { since, limit = 100, reverse = false } = options;
     const answer = await this.#command(Request.History, channel, options, {
-      data: encoder.encode(since?.epoch),
+      second: since?.epoch,
       flag: reverse,
       offset: since?.offset,
     }, limit);
@@ -264,6 +289,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       const { offset = 0 } = publication;
       page.last = { ...position, offset };
       publication.channel = channel;
+      publication.epoch = position.epoch;
       if (error) page.unreadable.push({ offset, error });
       else page.publications.push(publication as Publication<MessageOf<C, K>>);
     }
@@ -295,8 +321,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * @throws {WirehubError} as for {@link presence}.
    */
   async presencePage(channel: ChannelOf<C>, options: PresenceOptions = {}): Promise<PresencePage<InfoOf<C>>> {
-    const data = encoder.encode(options.after);
-    const { rows, position, count } = await this.#command(Request.Presence, channel, options, { data });
+    const { rows, position, count } = await this.#command(Request.Presence, channel, options, { second: options.after });
     return { members: rows.map(member) as Member<InfoOf<C>>[], sessions: position.offset, users: count, more: position.epoch !== '' };
   }
 
@@ -360,6 +385,33 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     } else this.#finish(code, reason);
   }
 
+  /**
+   * Sends everything that is queued, waits for the answers, and closes the client. New commands fail from now on;
+   * messages arrive until the end.
+   *
+   * @throws {WirehubError} TIMEOUT: some commands have no answer, and failed; the client is closed all the same.
+   */
+  async drain({ timeout = 10_000 }: DrainOptions = {}): Promise<void> {
+    if (this.#state === 'disconnected') return this.close();
+    if (!this.#machine) await this.#starting;
+    if (this.#end) return;
+    this.#closing = true;
+    const drained = new Promise<void>((resolve, reject) => {
+      this.#drained = (error) => (error ? reject(error) : resolve());
+    });
+    this.#enter((machine) => machine.input(Request.Drain, 0, '', { timeout }));
+    return drained;
+  }
+
+  /**
+   * Measures the time to the server and back, in milliseconds.
+   *
+   * @throws {WirehubError} as for {@link publish}; NOT_CONNECTED.
+   */
+  async rtt(options: SendOptions = {}): Promise<number> {
+    return (await this.#command(Request.Ping, '', { ...options, failFast: true })).position.offset;
+  }
+
   /** For `await using`: {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
@@ -367,7 +419,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   async #start(): Promise<void> {
     this.#changeState('connecting');
-    const { name, contract, wasm, webSocket, sendQueue = SEND_QUEUE, connectTimeout = CONNECT_TIMEOUT } = this.#options;
+    const { name, contract, wasm, webSocket, sendQueue = SEND_QUEUE, connectTimeout = CONNECT_TIMEOUT, minDelay = 500, maxDelay = 20_000 } = this.#options;
     let machine: Machine;
     try {
       refuseWithout(webSocket);
@@ -382,6 +434,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         contract,
         sendQueue,
         connectTimeout,
+        minDelay,
+        maxDelay,
+        log: logger(this.#options.log),
       });
     } catch (error) {
       if (this.#end) return;
@@ -411,8 +466,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     if (state !== 'connected') this.#channels.onLost();
     // With a provider there is always a next attempt.
     this.#needsToken = code === CloseCode.TOKEN_EXPIRED && retryIn === undefined;
+    const isAttempt = code !== 0 && this.#state !== 'connected' && !this.#needsToken;
+    if (state === 'connected') this.#failure = undefined;
+    if (isAttempt) this.#failure = attemptError(this.url, code, reason);
     if (code === 0) this.#changeState(state);
     else this.#changeState(state, code, closeReason(code, reason), retryIn);
+    if (isAttempt && this.#failure) this.onError(this.#failure);
     if (state === 'connected') for (const settle of this.#waiting) settle();
     // A listener may have set a token.
     if (this.#needsToken) for (const settle of this.#waiting) settle(new WirehubError(Code.TOKEN_EXPIRED));
@@ -422,6 +481,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   onPublication(number: number, { publication, error, size }: Row): void {
     const channel = this.#channels.numbered(number);
     publication.channel = channel?.name ?? EVERYBODY;
+    if (publication.offset !== undefined && channel) publication.epoch = channel.epoch;
     if (number === 0) this.dispatchEvent(error ? new ClientErrorEvent(error) : new BroadcastEvent(publication));
     for (const subscription of channel?.members ?? []) {
       if (error) subscription.dispatchEvent(new SubscriptionErrorEvent(error));
@@ -451,7 +511,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     };
     this.dispatchEvent(new OfferEvent(name, accept));
     isOpen = false;
-    if (!subscription) this.#tell(Request.Unsubscribe, number);
+    // The application may have subscribed by itself meanwhile: the module made that the same subscription.
+    if (!this.#channels.numbered(number)) this.#tell(Request.Unsubscribe, number);
   }
 
   /** @internal */
@@ -463,6 +524,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** @internal */
   onSubscribed(number: number, recovery: number): void {
     this.#channels.onSubscribed(number, recovery);
+  }
+
+  /** @internal */
+  onEpoch(number: number, epoch: string): void {
+    const channel = this.#channels.numbered(number);
+    if (channel) channel.epoch = epoch;
   }
 
   /** @internal */
@@ -531,16 +598,40 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   #request(channel: Channel): void {
+    const { history, since } = channel.start;
+    const details = { offset: since?.offset, second: since?.epoch };
     try {
-      this.#channels.number(channel, this.#enter((machine) => machine.input(Request.Subscribe, 0, channel.name)));
+      this.#channels.number(channel, this.#enter((machine) => machine.input(Request.Subscribe, history, channel.name, details)));
     } catch (error) {
       // Notified once the caller has the subscription and listens to it.
       queueMicrotask(() => this.#channels.onUnsubscribed(channel, error as WirehubError));
     }
   }
 
-  #subscription(channel: string, queue = this.#options.queue ?? {}): Subscription {
-    const subscription: Subscription = new Subscription(channel, queue, () => {
+  /**
+   * Begins a further subscription of a channel with earlier messages. The server knows the channel's subscription
+   * already: they are read from the history, while new messages wait.
+   */
+  async #replay(subscription: Subscription, { name }: Channel, { history, since }: Start): Promise<void> {
+    const release = subscription.hold();
+    try {
+      await subscription.ready;
+      const earlier: Publication[] = [];
+      const options = since ? { since, limit: 1000 } : { limit: history, reverse: true };
+      for (let page = await this.history(name, options); ; page = await this.history(name, { since: page.last as Position, limit: 1000 })) {
+        for (const publication of page.publications) earlier.push(publication as Publication);
+        if (!since || !page.more || !page.last) break;
+      }
+      release(since ? earlier : earlier.reverse());
+    } catch (error) {
+      const { code } = error as WirehubError;
+      // There is none, or not all of it any more: the new messages come.
+      release([], code === Code.NOT_AVAILABLE ? Recovery.NoHistory : Recovery.Lost);
+    }
+  }
+
+  #subscription(channel: string, queue = this.#options.queue ?? {}, resumes = false): Subscription {
+    const subscription: Subscription = new Subscription(channel, queue, resumes, this as unknown as Client, () => {
       const left = this.#channels.leave(subscription);
       if (left?.number) this.#tell(Request.Unsubscribe, left.number);
       subscription.onUnsubscribed();
@@ -571,6 +662,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     });
   }
 
+  #notConnected(timeout: number): WirehubError {
+    const failure = this.#failure;
+    const words = failure ? `: ${failure.message}` : '';
+    return new WirehubError(Code.TIMEOUT, { message: `not connected within ${timeout / 1000} s${words}`, cause: failure });
+  }
+
   /** Ends the client. */
   #finish(code: number, said: string, error?: WirehubError): void {
     if (this.#end) return;
@@ -579,8 +676,10 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#end = end;
     this.#tokens?.abandon();
     this.#commands.end(end);
-    for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, end);
+    // What the application itself closed has no error.
+    for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, this.#closing && !error ? undefined : end);
     this.#changeState('closed', code, reason);
+    this.#drained?.(error);
     for (const settle of this.#waiting) settle(end);
     this.#machine = undefined;
   }
@@ -598,6 +697,9 @@ const SEND_QUEUE = 1024 * 1024;
 
 /** The default time limit of a connection attempt in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
+
+/** The longest delay of a timer. */
+const LONGEST = 2 ** 31 - 1;
 
 /** The channel of messages to every session. */
 const EVERYBODY = '@all';

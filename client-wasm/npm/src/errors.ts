@@ -1,4 +1,4 @@
-import { closeNames, closeWords, Code, errorNames, errorWords, temporaryCodes, type CloseCodes, type Codes } from './generated/codes.js';
+import { closeNames, closeWords, CloseCode, Code, errorNames, errorWords, temporaryCodes, type CloseCodes, type Codes } from './generated/codes.js';
 import { constant, type Table } from './table.js';
 
 export { CloseCodes, Codes } from './generated/codes.js';
@@ -54,6 +54,15 @@ export function onAbort(signal: AbortSignal | undefined, give: (error: WirehubEr
 /** @internal @throws {WirehubError} the signal has aborted. */
 export function refuseAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw aborted(signal);
+}
+
+/** @internal The error of an attempt to connect. Browsers hide the reason from pages; the message says where to look. */
+export function attemptError(url: string, code: number, reason: string): WirehubError {
+  // A query may be secret.
+  const { origin, pathname } = new URL(url);
+  const guess = 'browsers do not report why. Does the address reach the server (host, port, path, TLS)? Does it allow the origin of this page, and does the Content-Security-Policy of the page allow the address?';
+  const why = code === CloseCode.ABNORMAL ? guess : closeReason(code, reason);
+  return new WirehubError(Code.CONNECT_FAILED, { message: `${errorWords[Code.CONNECT_FAILED]} at ${origin === 'null' ? url.split('?')[0] : origin + pathname}: ${why}` });
 }
 
 /** @internal The reason given for the end of a connection, or the description of its code. */

@@ -1,11 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-export { Client, connect } from './client.js';
+export { Client, connect, preload } from './client.js';
 export type { State } from './client.js';
 export type {
   CallOptions,
   CallStreamOptions,
   ClientOptions,
   ConnectOptions,
+  DrainOptions,
   HistoryOptions,
   PresenceOptions,
   PublishOptions,
@@ -14,6 +15,7 @@ export type {
 } from './options.js';
 export type { HistoryPage, Member, Position, PresenceCounts, PresencePage, Unreadable } from './history.js';
 export type { TokenProvider } from './tokens.js';
+export { Members } from './members.js';
 export { Subscription } from './subscription.js';
 export type { Publication, SubscribeOptions, SubscriptionState } from './subscription.js';
 export { Socket } from './socket.js';

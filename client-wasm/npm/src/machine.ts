@@ -3,6 +3,7 @@ import type { ContractInfo } from './contract.js';
 import type { Draft } from './draft.js';
 import { Code, toError, WirehubError } from './errors.js';
 import { Request, Row as Rows } from './generated/numbers.js';
+import { requestName, rowName, type Log } from './log.js';
 import { Guard, type Instance } from './runtime.js';
 import type { Publication } from './subscription.js';
 import type { WebSocketConstructor } from './options.js';
@@ -11,6 +12,8 @@ import type { WebSocketConstructor } from './options.js';
 export interface Details {
   timeout?: number;
   failFast?: boolean;
+  /** The key of a publish; the epoch of a start; the session behind which members are wanted. */
+  second?: string | undefined;
   data?: Uint8Array;
   /** The data is JSON; the history is wanted in reverse; only the numbers of the members are wanted. */
   flag?: boolean;
@@ -40,6 +43,8 @@ export interface Host {
   /** `member` is the session and user, and its data is the session's info. */
   onMember(subscription: number, joined: boolean, member: Row): void;
   onSubscribed(subscription: number, recovery: number): void;
+  /** The offsets of the messages are those of this epoch from now on. */
+  onEpoch(subscription: number, epoch: string): void;
   /** Messages of an active subscription are missing. */
   onGap(subscription: number, reason: number): void;
   /** The server made a subscription. */
@@ -67,8 +72,11 @@ export interface Settings {
   readonly contract: ContractInfo<unknown> | undefined;
   /** In bytes. */
   readonly sendQueue: number;
-  /** In milliseconds. */
+  /** In milliseconds, as the following ones. */
   readonly connectTimeout: number;
+  readonly minDelay: number;
+  readonly log: Log | undefined;
+  readonly maxDelay: number;
 }
 
 const NOTHING: Uint8Array = new Uint8Array();
@@ -84,6 +92,7 @@ export class Machine extends Guard {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #numbers = new Float64Array();
   #bytes = new Uint8Array();
+  readonly #log: Log | undefined;
   /** The reason for which a request failed. */
   #refusal: WirehubError | undefined;
 
@@ -92,14 +101,16 @@ export class Machine extends Guard {
     super();
     this.#memory = memory;
     this.#host = host;
-    const { url, webSocket, token, providesTokens, name, contract, sendQueue, connectTimeout } = settings;
+    this.#log = settings.log;
+    const { url, webSocket, token, providesTokens, name, contract, sendQueue, connectTimeout, minDelay, maxDelay } = settings;
     const hash = BigInt(`0x${contract?.hash ?? 0}`);
-    this.#client = this.enter(() => new Client(this, url, webSocket, token, providesTokens, name, contract?.name ?? '', hash, sendQueue, connectTimeout));
+    this.#client = this.enter(() => new Client(this, url, webSocket, token, providesTokens, name, contract?.name ?? '', hash, sendQueue, connectTimeout, minDelay, maxDelay));
   }
 
   /** Makes a request to the module; its results wait for {@link run}. Returns the number of a request. */
-  input(kind: Request, number = 0, text = '', { data = NOTHING, flag = false, failFast = false, timeout = 0, offset = -1 }: Details = {}): number {
-    const result = this.enter(() => this.#client.input(kind, number, text, data, flag, failFast, timeout, offset));
+  input(kind: Request, number = 0, text = '', { second = '', data = NOTHING, flag = false, failFast = false, timeout = 0, offset = -1 }: Details = {}): number {
+    this.#log?.(requestName(kind), number, text, { second, bytes: data.length, flag, timeout });
+    const result = this.enter(() => this.#client.input(kind, number, text, second, data, flag, failFast, timeout, offset));
     if (result < 0) throw this.#refusal;
     return result;
   }
@@ -114,7 +125,7 @@ export class Machine extends Guard {
   }
 
   /** The module calls this with rows of numbers, and the texts and payloads that belong to them. */
-  deliver(at: number, count: number, start: number, size: number): void {
+  deliver(at: number, count: number, start: number, size: number, dataAt: number): void {
     let numbers = this.#numbers;
     let bytes = this.#bytes;
     // Memory that grows takes another place.
@@ -125,13 +136,14 @@ export class Machine extends Guard {
       bytes = this.#bytes = new Uint8Array(buffer);
     };
     const host = this.#host;
-    const decoder = (textDecoder ??= new TextDecoder('utf-8', { ignoreBOM: true }));
+    const decoder = this.#decoder;
     let parts: Row[] = [];
     const items = new Map<string, string>();
     let error: WirehubError | undefined;
     let index = at / 8;
     const last = index + count;
     let end = 0;
+    let data = dataAt;
     look();
     // One long text is decoded faster than its parts. If it has as many characters as bytes, the lengths are the same.
     let all: string | undefined;
@@ -149,6 +161,7 @@ export class Machine extends Guard {
       const first = text(numbers[index + 5] as number);
       const second = text(numbers[index + 6] as number);
       const third = numbers[index + 7] as number;
+      this.#log?.(rowName(kind), number, { a, b, c, first, second, bytes: third });
       const failure = error;
       error = undefined;
       if (kind <= Rows.Alarm) {
@@ -159,7 +172,7 @@ export class Machine extends Guard {
           if (c > 0) publication.offset = c;
         }
         const row: Row = { publication, error: undefined, size: third };
-        if (a > 0) publication.data = bytes.slice(start + end, start + (end += third));
+        if (a > 0) publication.data = bytes.slice(data, (data += third));
         // A withdrawn alarm has no data.
         else if (!isAlarm || c >= 0) {
           try {
@@ -188,6 +201,9 @@ export class Machine extends Guard {
           break;
         case Rows.Subscribed:
           host.onSubscribed(number, a);
+          break;
+        case Rows.Epoch:
+          host.onEpoch(number, text(third));
           break;
         case Rows.Gap:
           host.onGap(number, a);

@@ -26,6 +26,18 @@ export interface ClientOptions<C = AnyContract> {
    * starts anew with each sign of progress. Default 10 000.
    */
   connectTimeout?: number;
+  /**
+   * The bounds of the delay before another attempt, in milliseconds. Each delay is random; its upper bound doubles with
+   * each attempt. Default 500 and 20 000. A server may ask for a longer one.
+   */
+  minDelay?: number;
+  /** See {@link ClientOptions.minDelay}. */
+  maxDelay?: number;
+  /**
+   * Shows every state, event and request in the console, or passes them to a function. `true` has the same effect as an
+   * item `wirehub:log` in the page's `localStorage`.
+   */
+  log?: boolean | ((what: string, ...details: unknown[]) => void);
   /** The receive queue of each iterator. */
   queue?: QueueOptions;
   /**
@@ -38,7 +50,15 @@ export interface ClientOptions<C = AnyContract> {
 /** The options of connecting. */
 export interface ConnectOptions {
   /** Ends the waiting. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
+  /** The longest waiting in milliseconds. Default `Infinity`; for the function `connect` the time limit of an attempt. */
+  timeout?: number;
+}
+
+/** The options of draining. */
+export interface DrainOptions {
+  /** The longest waiting in milliseconds. Default 10 000. */
+  timeout?: number;
 }
 
 /** The options of everything that is sent to the server. */
@@ -57,6 +77,12 @@ export interface SendOptions {
 
 /** The options of publishing. */
 export interface PublishOptions extends SendOptions {
+  /**
+   * A key of the application's, such as 128 random bits or an id from a database, at most 256 bytes: a message that is
+   * published again with the same key after a timeout or a lost connection is published once. The server remembers keys
+   * for two minutes by default; publish again within half of that.
+   */
+  key?: string;
   /**
    * Now or never: the message is dropped if the client is not connected, or has more to send than the connection
    * accepts. Use it for values that are worthless later, such as the position of a pointer. The server's answer is not

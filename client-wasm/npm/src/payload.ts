@@ -20,9 +20,19 @@ export const encoder = {
  * @throws {WirehubError} PAYLOAD_MISMATCH: it has no JSON, or loses something in it.
  */
 export function encode(data: unknown): Encoded {
+  const bytes = toBytes(data);
+  return bytes ? { data: bytes, flag: false } : { data: encoder.encode(toJson(data)), flag: true };
+}
+
+/** The bytes of a view or a buffer; `undefined` for everything else. */
+export function toBytes(data: unknown): Uint8Array | undefined {
   // Not by the class: another realm, such as a frame or a sandbox of tests, has classes of its own.
-  if (ArrayBuffer.isView(data)) return { data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), flag: false };
-  if (/^(Shared)?ArrayBuffer$/.test(tag(data))) return { data: new Uint8Array(data as ArrayBuffer), flag: false };
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return /^(Shared)?ArrayBuffer$/.test(tag(data)) ? new Uint8Array(data as ArrayBuffer) : undefined;
+}
+
+/** @throws {WirehubError} PAYLOAD_MISMATCH: it has no JSON, or loses something in it. */
+export function toJson(data: unknown): string {
   let text: string | undefined;
   try {
     text = JSON.stringify(data);
@@ -31,7 +41,7 @@ export function encode(data: unknown): Encoded {
   }
   // Afterwards: JSON.stringify has refused a value that contains itself.
   refuseLoss(data, 'the data');
-  return { data: encoder.encode(text), flag: true };
+  return text as string;
 }
 
 /** Refuses a value of which JSON.stringify drops or changes a part without a word. */

@@ -5,7 +5,7 @@ import { SocketEvent } from './generated/numbers.js';
 import type { Listener } from './listeners.js';
 import { refuseUnsendable } from './close.js';
 import type { WebSocketConstructor } from './options.js';
-import { encode } from './payload.js';
+import { toBytes, toJson } from './payload.js';
 import { Guard, load, type Instance, type WasmSource } from './runtime.js';
 import { refuseWithout, websocketUrl } from './url.js';
 
@@ -68,6 +68,8 @@ export class Socket<M = SocketData> extends EventTarget implements AsyncIterable
   #wire: Wire | undefined;
   #closing = false;
   #closed = false;
+  /** Whether the open event was dispatched. */
+  #told = false;
   /** The senders that wait until the browser accepts more. */
   #waiting: (() => void)[] = [];
 
@@ -226,7 +228,7 @@ export class Socket<M = SocketData> extends EventTarget implements AsyncIterable
   }
 
   async #send(data: M): Promise<void> {
-    const message = this.#json ? JSON_TEXT.decode(encode(data).data) : data;
+    const message = this.#json ? (toBytes(data) ?? toJson(data)) : data;
     if (this.readyState === 0) await this.#opened;
     if (this.#closing || this.#closed || !this.#wire) throw new WirehubError(Code.CLOSED);
     if (!this.#wire.send(message)) await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -246,14 +248,25 @@ export class Socket<M = SocketData> extends EventTarget implements AsyncIterable
     this.dispatchEvent(closeEvent({ code, reason, wasClean }));
   }
 
-  /** @internal This and the following methods are called by the socket in the module. */
-  onOpen(): void {
+  /**
+   * @internal This and the following methods are called by the socket in the module. The event comes behind the code that
+   * awaits `Socket.open`, so that this code can listen to it.
+   */
+  async onOpen(): Promise<void> {
     this.#settle();
+    for (let turn = 0; turn < TURNS; turn += 1) await undefined;
+    this.#tellOpen();
+  }
+
+  #tellOpen(): void {
+    if (this.#told) return;
+    this.#told = true;
     this.dispatchEvent(new Event('open'));
   }
 
   /** @internal */
   onMessage(data: string | ArrayBuffer): void {
+    this.#tellOpen();
     const isText = typeof data === 'string';
     try {
       const message: unknown = !isText ? new Uint8Array(data) : this.#json ? JSON.parse(data) : data;
@@ -284,6 +297,9 @@ export class Socket<M = SocketData> extends EventTarget implements AsyncIterable
     this.#end(CloseCode.CLIENT_FAILED, '', false, error);
   }
 }
+
+/** How many microtasks the continuation of `await Socket.open(…)` takes, with some for a function around it. */
+const TURNS = 5;
 
 /** The socket in the module, which has the WebSocket. */
 class Wire extends Guard {
@@ -329,7 +345,7 @@ class Wire extends Guard {
   hear(kind: SocketEvent, data: string | ArrayBuffer, code: number, reason: string, wasClean: boolean): void {
     const socket = this.#socket;
     if (kind === SocketEvent.SocketMessage) socket.onMessage(data);
-    else if (kind === SocketEvent.SocketOpen) socket.onOpen();
+    else if (kind === SocketEvent.SocketOpen) void socket.onOpen();
     else if (kind === SocketEvent.SocketError) socket.onFailed();
     else if (kind === SocketEvent.SocketClose) socket.onClosed(code, reason, wasClean);
     else socket.onWritable();
@@ -339,8 +355,6 @@ class Wire extends Guard {
     this.#socket.onDeath(error);
   }
 }
-
-const JSON_TEXT = new TextDecoder();
 
 function lost(how: string): WirehubError {
   return new WirehubError(Code.CONNECTION_LOST, { message: `the WebSocket was ${how}` });

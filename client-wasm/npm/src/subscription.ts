@@ -8,7 +8,11 @@ import {
   UnsubscribedEvent,
   type SubscriptionEventMap,
 } from './events.js';
+import type { Client } from './client.js';
 import { Feed, type QueueOptions } from './feed.js';
+import type { HistoryPage, Member, Position } from './history.js';
+import { Members } from './members.js';
+import type { HistoryOptions, PublishOptions, SendOptions } from './options.js';
 import type { Listener } from './listeners.js';
 
 /** `unsubscribed` is final: subscribe again for a new subscription. */
@@ -29,6 +33,8 @@ export interface Publication<M = unknown> {
     /** Empty for an anonymous one. */
     readonly user: string;
   };
+  /** The epoch of its offset: together they are a {@link Position}, from which a later subscription can continue. */
+  readonly epoch?: string;
   /** Its offset in the channel's history, from 1; absent if the channel keeps none. */
   readonly offset?: number;
 }
@@ -39,6 +45,13 @@ export interface SubscribeOptions {
   signal?: AbortSignal;
   /** The receive queue of each iterator; overrides the client's. */
   queue?: QueueOptions;
+  /**
+   * Begins with this many of the newest messages in the channel's history, or with all that are kept if there are fewer.
+   * They and the new messages are one stream, each message once and in order.
+   */
+  history?: number;
+  /** Begins behind this position, in place of `history`. If messages since then are not kept any more, there is a gap. */
+  since?: Position;
 }
 
 /**
@@ -52,16 +65,23 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
   readonly channel: string;
   /** Resolves when the subscription is active for the first time; rejects if it is refused or ends before. */
   readonly ready: Promise<void>;
+  readonly #client: Client;
   readonly #feed: Feed<Publication<M>>;
   readonly #leave: () => void;
+  /** The messages that wait for earlier ones. */
+  #held: Held<M> | undefined;
+  #members: Members<I> | undefined;
   #state: SubscriptionState = 'subscribing';
   #begun = false;
   #settle!: (error?: WirehubError) => void;
 
   /** @internal */
-  constructor(channel: string, queue: QueueOptions, leave: () => void) {
+  constructor(channel: string, queue: QueueOptions, resumes: boolean, client: Client, leave: () => void) {
     super();
     this.channel = channel;
+    // A subscription that continues from a position is like one that was active before.
+    this.#begun = resumes;
+    this.#client = client;
     this.#leave = leave;
     this.#feed = new Feed(queue, (publication) => this.dispatchEvent(new PublicationEvent(publication)));
     this.ready = new Promise((resolve, reject) => {
@@ -74,6 +94,32 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
   /** Whether it is active. */
   get state(): SubscriptionState {
     return this.#state;
+  }
+
+  /**
+   * The members of the channel, as a list that keeps itself from the first use on. The channel has to report joins and
+   * leaves.
+   */
+  get members(): Members<I> {
+    this.#members ??= new Members<I>(this as unknown as Subscription<unknown, I>);
+    return this.#members;
+  }
+
+  /** {@link Client.publish} to this channel. */
+  publish(data: M, options: PublishOptions & { volatile: true }): Promise<boolean>;
+  publish(data: M, options?: PublishOptions): Promise<Position | undefined>;
+  publish(data: M, options?: PublishOptions): Promise<Position | boolean | undefined> {
+    return this.#client.publish(this.channel, data, options);
+  }
+
+  /** {@link Client.history} of this channel. */
+  history(options?: HistoryOptions): Promise<HistoryPage<M>> {
+    return this.#client.history(this.channel, options) as Promise<HistoryPage<M>>;
+  }
+
+  /** {@link Client.presence} of this channel. */
+  presence(options?: SendOptions): Promise<Member<I>[]> {
+    return this.#client.presence(this.channel, options) as Promise<Member<I>[]>;
   }
 
   /** Ends the subscription; no message follows. */
@@ -112,7 +158,36 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
 
   /** @internal */
   onPublication(publication: Publication<M>, bytes: number): void {
-    this.#feed.push(publication, bytes);
+    const held = this.#held;
+    if (!held) return this.#feed.push(publication, bytes);
+    held.publications.push([publication, bytes]);
+    held.bytes += bytes;
+    // The messages in between are missing: the earlier ones come too late.
+    if (held.bytes > HELD_BYTES) held.release([], Recovery.Dropped);
+  }
+
+  /**
+   * @internal Holds back new messages until earlier ones are there. Returns a function that passes on both, or reports
+   * that earlier ones are missing.
+   */
+  hold(): Held<M>['release'] {
+    const held: Held<M> = {
+      publications: [],
+      bytes: 0,
+      release: (earlier, gap) => {
+        if (this.#held !== held) return;
+        this.#held = undefined;
+        if (gap !== undefined) this.onGap(gap);
+        const last = earlier.at(-1);
+        for (const publication of earlier) this.#feed.push(publication, 0);
+        for (const [publication, bytes] of held.publications) {
+          const isThere = publication.epoch === last?.epoch && (publication.offset ?? 0) <= (last?.offset ?? -1);
+          if (!isThere) this.#feed.push(publication, bytes);
+        }
+      },
+    };
+    this.#held = held;
+    return held.release;
   }
 
   /** @internal */
@@ -145,3 +220,13 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
     this.dispatchEvent(new UnsubscribedEvent(error));
   }
 }
+
+/** New messages that wait for earlier ones. */
+interface Held<M> {
+  readonly publications: [Publication<M>, number][];
+  bytes: number;
+  release(earlier: readonly Publication<M>[], gap?: Recovery): void;
+}
+
+/** The bound of the messages that wait, in bytes. */
+const HELD_BYTES = 4 * 1024 * 1024;

@@ -197,7 +197,7 @@ test('a command with failFast does not wait for a connection', async () => {
   const publishing = client.publish('c', 1, { failFast: true });
   const [{ id }] = await socket.commands();
   socket.receive(frame(id, ANSWER.published, []));
-  assert.equal(await publishing, true);
+  assert.equal(await publishing, undefined);
   await client.close();
 });
 
@@ -218,5 +218,5 @@ test('a loop that comes late gets as much as the queue holds', async () => {
   for (const expected of [4, 5, 6, 7, 8, 9, 10]) assert.equal((await loop.next()).value.data, expected);
   const waiting = loop.next();
   await client.close();
-  await rejectsWith(waiting, Codes.CLOSED);
+  assert.equal((await waiting).done, true, 'the application itself closed it');
 });

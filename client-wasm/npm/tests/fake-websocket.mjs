@@ -21,6 +21,7 @@ export class FakeWebSocket {
   onerror = null;
   onclose = null;
   sent = [];
+  texts = [];
 
   constructor(url, protocols = []) {
     this.url = url;
@@ -29,7 +30,8 @@ export class FakeWebSocket {
   }
 
   send(data) {
-    this.sent.push(new Uint8Array(data));
+    if (typeof data === 'string') this.texts.push(data);
+    else this.sent.push(new Uint8Array(data));
   }
 
   close(code, reason) {

@@ -11,6 +11,7 @@ import {
   type Contract,
   type InfoOf,
   type MessageOf,
+  type Position,
   type PublishOptions,
   type RequestOf,
   type ResponseOf,
@@ -48,7 +49,7 @@ export type ProviderProps<C extends Contract = AnyContract> = {
 /** A subscription as seen by a component. */
 export interface UseSubscriptionResult<M = unknown> extends ChannelView<M> {
   /** `client.publish` with this channel. The same function in every rendering. */
-  readonly publish: (data: M, options?: PublishOptions) => Promise<boolean>;
+  readonly publish: (data: M, options?: PublishOptions) => Promise<Position | undefined>;
 }
 
 /** A procedure as seen by a component. */
@@ -113,7 +114,7 @@ export function createHooks<C extends Contract = AnyContract>(): Hooks<C> {
     const client = useClient();
     const view = useStore(useKept(() => new ChannelStore(client, channel, { keep, history }), client, channel, keep, history));
     const publish = useCallback(
-      (data: unknown, options?: PublishOptions): Promise<boolean> =>
+      (data: unknown, options?: PublishOptions): Promise<Position | undefined> =>
         channel === null ? Promise.reject(new WirehubError(Codes.NOT_SUBSCRIBED)) : client.publish(channel, data, options),
       [client, channel],
     );

@@ -1,4 +1,4 @@
-import type { Client, Member, MemberEvent, SubscriptionState, WirehubError } from '@wirehub/client';
+import type { Client, Member, SubscriptionState, WirehubError } from '@wirehub/client';
 
 import { open, watchEnd } from './channel.js';
 import { Store } from './store.js';
@@ -13,13 +13,10 @@ export interface MembersView<I = unknown> {
   readonly error?: WirehubError | undefined;
 }
 
-/** @internal Reads the members, and keeps the list by the changes that the server reports. */
+/** @internal The members of a subscription of its own. */
 export class MembersStore extends Store<MembersView> {
   readonly #client: Client;
   readonly #channel: string | null;
-  #members = new Map<string, Member>();
-  /** The changes since the list was asked for: it may be older than they are. */
-  #changes: MemberEvent[] | undefined;
 
   constructor(client: Client, channel: string | null) {
     super({ state: channel === null ? 'unsubscribed' : 'subscribing', members: [] });
@@ -28,54 +25,17 @@ export class MembersStore extends Store<MembersView> {
   }
 
   protected override begin(): () => void {
-    const channel = this.#channel;
-    if (channel === null) return () => undefined;
+    if (this.#channel === null) return () => undefined;
     this.reset();
     const ended = (error: WirehubError): void => this.set({ state: 'unsubscribed', members: [], error });
-    const subscription = open(this.#client, channel, ended);
+    const subscription = open(this.#client, this.#channel, ended);
     if (!subscription) return () => undefined;
-    const read = (): void => this.#read(channel);
-    const changed = (event: MemberEvent): void => {
-      this.#changes?.push(event);
-      this.#apply(event);
-      this.#show();
-    };
-    subscription.addEventListener('subscribed', read);
-    subscription.addEventListener('members', read);
-    subscription.addEventListener('join', changed);
-    subscription.addEventListener('leave', changed);
+    const { members } = subscription;
+    members.addEventListener('change', () => {
+      const { list, error } = members;
+      if (subscription.state !== 'unsubscribed') this.set({ state: subscription.state, members: list, ...(error && { error }) });
+    });
     watchEnd(subscription, ended);
-    return () => {
-      this.#changes = undefined;
-      void subscription.unsubscribe();
-    };
-  }
-
-  #read(channel: string): void {
-    const changes: MemberEvent[] = (this.#changes = []);
-    this.#client.presence(channel).then(
-      (members) => {
-        if (this.#changes !== changes) return;
-        this.#changes = undefined;
-        this.#members = new Map(members.map((member) => [person(member), member]));
-        for (const change of changes) this.#apply(change);
-        this.#show();
-      },
-      (error: WirehubError) => {
-        // After a lost connection the list is read again.
-        if (this.#changes === changes) this.set({ ...this.value(), error });
-      },
-    );
-  }
-
-  #apply({ type, member }: MemberEvent): void {
-    if (type === 'join') this.#members.set(person(member), member);
-    else this.#members.delete(person(member));
-  }
-
-  #show(): void {
-    this.set({ state: 'subscribed', members: [...this.#members.values()] });
+    return () => void subscription.unsubscribe();
   }
 }
-
-const person = ({ user, session }: Member): string => user || session;

@@ -1,0 +1,127 @@
+// The package in Node.js, with the WebSocket of the package ws, against the real server.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { WebSocket } from 'ws';
+
+import { connect, Socket } from '../../dist/node.js';
+import { Link, start, token } from './server.mjs';
+
+const CONFIG = `
+[namespace.room]
+presence = "everybody"
+join_leave = "100ms"
+`;
+
+let server;
+let link;
+
+before(async () => {
+  server = await start({ config: CONFIG });
+  link = await Link.start(server);
+});
+
+after(async () => {
+  await link?.stop();
+  await server?.stop();
+});
+
+async function client(t, user, options = {}) {
+  const made = await connect(link.url, { webSocket: WebSocket, token: token(60, user), ...options });
+  t.after(() => made.close());
+  return made;
+}
+
+/** The data of the next messages. */
+async function take(subscription, count) {
+  const all = [];
+  for await (const { data } of subscription) {
+    all.push(data);
+    if (all.length === count) break;
+  }
+  return all;
+}
+
+test('earlier and new messages are one stream, for the first subscription and for a further one', async (t) => {
+  const [ann, ben] = [await client(t, 'ann'), await client(t, 'ben')];
+  for (let count = 1; count <= 10; count += 1) await ann.publish('chat:stream', count);
+  const first = ben.subscribe('chat:stream', { history: 3 });
+  const taking = take(first, 5);
+  await first.ready;
+  await ann.publish('chat:stream', 11);
+  await ann.publish('chat:stream', 12);
+  assert.deepEqual(await taking, [8, 9, 10, 11, 12]);
+
+  const further = ben.subscribe('chat:stream', { history: 2 });
+  const more = take(further, 3);
+  await ann.publish('chat:stream', 13);
+  assert.deepEqual((await more).slice(-3), [11, 12, 13].slice(-3));
+});
+
+test('a publish returns its position, and a subscription continues behind one', async (t) => {
+  const ann = await client(t, 'ann');
+  const position = await ann.publish('chat:since', 'one');
+  assert.equal(position.offset, 1);
+  await ann.publish('chat:since', 'two');
+  const subscription = ann.subscribe('chat:since', { since: position });
+  for await (const { data, offset, epoch } of subscription) {
+    assert.deepEqual([data, offset, epoch], ['two', 2, position.epoch]);
+    break;
+  }
+  const lost = ann.subscribe('chat:other-epoch', { since: { offset: 7, epoch: 'another' } });
+  await new Promise((resolve) => lost.addEventListener('gap', resolve));
+});
+
+test('a message that is published twice with a key of the application is there once', async (t) => {
+  const ann = await client(t, 'ann');
+  const [first, second] = [await ann.publish('chat:key', 1, { key: 'order-7' }), await ann.publish('chat:key', 1, { key: 'order-7' })];
+  assert.deepEqual(second, first);
+  assert.equal((await ann.history('chat:key')).publications.length, 1);
+});
+
+test('a list of members keeps itself over joins, leaves and a broken connection', async (t) => {
+  const ann = await client(t, 'ann');
+  const { members } = ann.subscribe('room:1');
+  const users = () => members.list.map(({ user }) => user).sort();
+  const shows = (...expected) =>
+    new Promise((resolve) => {
+      const look = () => {
+        if (JSON.stringify(users()) === JSON.stringify(expected)) resolve();
+      };
+      members.addEventListener('change', look);
+      look();
+    });
+  await shows('ann');
+  const ben = await client(t, 'ben');
+  await ben.subscribe('room:1').ready;
+  await shows('ann', 'ben');
+  link.cut();
+  await shows('ann', 'ben');
+  await ben.close();
+  await shows('ann');
+  assert.equal(members.size, 1);
+});
+
+test('a round trip is measured, and a drain sends what is queued', async (t) => {
+  const ann = await client(t, 'ann');
+  const time = await ann.rtt();
+  assert.ok(time > 0 && time < 10_000, `${time}`);
+  const publishing = [1, 2, 3].map((count) => ann.publish('chat:drain', count));
+  await ann.drain();
+  assert.deepEqual((await Promise.all(publishing)).map(({ offset }) => offset), [1, 2, 3]);
+  assert.equal(ann.state, 'closed');
+});
+
+test('a socket is the WebSocket of the package, with its events', async () => {
+  const socket = await Socket.open(link.url.replace('/ws', '/echo'), { webSocket: WebSocket });
+  const opened = new Promise((resolve) => (socket.onopen = resolve));
+  await opened;
+  await socket.send('hi');
+  for await (const data of socket) {
+    assert.equal(data, 'hi');
+    break;
+  }
+  const closed = new Promise((resolve) => (socket.onclose = resolve));
+  socket.close(4000, 'enough');
+  assert.equal((await closed).code, 4000);
+});
