@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
-use wirehub_common::contract::typescript::module;
+use wirehub_common::contract::typescript::{module, module_with};
 use wirehub_common::contract::{Binary, Schema};
 
 wirehub_common::contract! {
@@ -72,6 +72,17 @@ fn channels_calls_and_streams_are_typed_by_their_messages() {
          streams: { \
          'trace': { request: Shape; response: Point }; };"
     );
+}
+
+#[test]
+fn broadcasts_and_the_info_of_members_are_typed_besides_the_items() {
+    let module = module_with::<Everything>(|module| {
+        module.broadcast::<Path>().info::<BTreeMap<String, Point>>();
+    });
+    let contract = between(&module, "export interface EveryThingContract {", "\n}\n");
+    let others: Vec<_> = contract.lines().map(str::trim).rev().take(2).collect();
+    assert_eq!(others, ["info: { [key in string]: Point };", "broadcast: Path;"]);
+    assert!(module.contains("export type Path = "));
 }
 
 #[test]

@@ -23,6 +23,22 @@ pub trait TypeScript: Contract {
 ///
 /// Two types with the same name are both in the module, and TypeScript's compiler reports an error: rename one of them.
 pub fn module<C: TypeScript>() -> String {
+    module_with::<C>(|_| {})
+}
+
+/// The same module with more types: of broadcasts and of the members' info, which are not items of a contract.
+///
+/// ```
+/// # use wirehub_common::contract::typescript;
+/// # #[derive(serde::Serialize, serde::Deserialize, wirehub_common::contract::Schema, ts_rs::TS)]
+/// # struct Notice { text: String }
+/// # wirehub_common::contract! { contract Demo = "demo"; channel News = "news": String; }
+/// let text = typescript::module_with::<Demo>(|module| {
+///     module.broadcast::<Notice>().info::<Option<String>>();
+/// });
+/// assert!(text.contains("broadcast: Notice;"));
+/// ```
+pub fn module_with<C: TypeScript>(add: impl FnOnce(&mut Module)) -> String {
     let mut module = Module {
         config: Config::default().with_large_int("number"),
         visited: HashSet::new(),
@@ -30,8 +46,10 @@ pub fn module<C: TypeScript>() -> String {
         channels: String::new(),
         calls: String::new(),
         streams: String::new(),
+        others: String::new(),
     };
     C::describe(&mut module);
+    add(&mut module);
     module.finish::<C>()
 }
 
@@ -45,6 +63,8 @@ pub struct Module {
     channels: String,
     calls: String,
     streams: String,
+    /// The types of the contract's type that belong to no item.
+    others: String,
 }
 
 impl Module {
@@ -81,6 +101,22 @@ impl Module {
         self.streams.push_str(&self.procedure::<Q, S>(name));
     }
 
+    /// Sets the message of broadcasts: from the server to every session.
+    pub fn broadcast<M: Message + TS + 'static>(&mut self) -> &mut Self {
+        self.other::<M>("broadcast")
+    }
+
+    /// Sets the info that a session shows to the other members of its channels.
+    pub fn info<T: TS + 'static>(&mut self) -> &mut Self {
+        self.other::<T>("info")
+    }
+
+    fn other<T: TS + 'static>(&mut self, name: &str) -> &mut Self {
+        self.visit::<T>();
+        let _ = writeln!(self.others, "  {name}: {};", T::name(&self.config));
+        self
+    }
+
     fn procedure<Q: TS, S: TS>(&self, name: &str) -> String {
         let (request, response) = (Q::name(&self.config), S::name(&self.config));
         format!("    {}: {{ request: {request}; response: {response} }};\n", quoted(name))
@@ -97,8 +133,8 @@ impl Module {
         let type_name = format!("{}Contract", pascal_case(C::NAME));
         let _ = writeln!(
             out,
-            "export interface {type_name} {{\n  channels: {{\n{}  }};\n  calls: {{\n{}  }};\n  streams: {{\n{}  }};\n}}\n",
-            self.channels, self.calls, self.streams
+            "export interface {type_name} {{\n  channels: {{\n{}  }};\n  calls: {{\n{}  }};\n  streams: {{\n{}  }};\n{}}}\n",
+            self.channels, self.calls, self.streams, self.others
         );
         let _ = writeln!(
             out,
