@@ -1,7 +1,7 @@
 // Empty projects with the packed package in them.
 
 import { execFile } from 'node:child_process';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -61,3 +61,11 @@ try {
 
 /** The report of a success. */
 export const HEARD = { heard: { nick: 'ann', text: 'hi' }, state: 'closed' };
+
+/** The first block of a guide whose first line, behind the fence, is this. */
+export async function blockOf(guide, first) {
+  const text = await readFile(join(root, 'docs/guides', guide), 'utf8');
+  const block = text.split('\n```').find((part) => part.startsWith(first));
+  if (block === undefined) throw new Error(`${guide} has no block ${first}`);
+  return block.slice(block.indexOf('\n') + 1);
+}

@@ -3,10 +3,10 @@
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { run } from '../project.mjs';
+import { blockOf, run } from '../project.mjs';
 import { built, Program } from '../../support/program.mjs';
 import { heard, inTwoPages } from '../pages.mjs';
-import { blockOf, freePort, HERE, program, project, running } from './place.mjs';
+import { freePort, HERE, program, project, running } from './place.mjs';
 
 // The server's address is in the address of the page, as a server renders the page without it.
 const PAGE = `import { Suspense } from 'react';

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -61,12 +61,4 @@ export async function running(command, args, { ready, ...options }, use) {
     process.kill(-child.pid, 'SIGKILL');
     await ended;
   }
-}
-
-/** The first block of a guide whose first line, behind the fence, is this. */
-export async function blockOf(guide, first) {
-  const text = await readFile(join(HERE, '../../../docs/guides', guide), 'utf8');
-  const block = text.split('\n```').find((part) => part.startsWith(first));
-  if (block === undefined) throw new Error(`${guide} has no block ${first}`);
-  return block.slice(block.indexOf('\n') + 1);
 }

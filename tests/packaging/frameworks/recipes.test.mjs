@@ -5,9 +5,9 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import vue from '@vitejs/plugin-vue';
 import { preview, build } from 'vite';
 
-import { html, SERVER } from '../project.mjs';
+import { blockOf, html, SERVER } from '../project.mjs';
 import { heard, inTwoPages } from '../pages.mjs';
-import { blockOf, project } from './place.mjs';
+import { project } from './place.mjs';
 
 const RECIPES = {
   vue: {
