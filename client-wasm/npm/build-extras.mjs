@@ -1,11 +1,7 @@
-// The parts of the build besides the entries of the client itself: versions, licences, source maps, the entry for React.
+// The parts of the build besides the entries of the client itself: version, licences, source maps, the entry for React.
 
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { build } from 'esbuild';
-
-const MODULE = 'dist/wasm/wirehub_bg.wasm';
-/** The custom section of the module with its version and build. */
-const SECTION = 'wirehub.version';
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
 
@@ -17,15 +13,9 @@ export const COMMON = {
   sourcemap: true,
 };
 
-/** Before the entries are built: the module says its build (Core Specification 2.0, section 5.5.3), and the licences come along. */
-export async function prepare(build) {
+/** Before the entries are built: the licences come along. */
+export async function prepare() {
   for (const file of ['LICENSE-MIT', 'LICENSE-APACHE']) await copyFile(`../../${file}`, file);
-  const bytes = await readFile(MODULE);
-  if (WebAssembly.Module.customSections(await WebAssembly.compile(bytes), SECTION).length > 0) return;
-  const content = Buffer.concat([Buffer.of(SECTION.length), Buffer.from(SECTION + build)]);
-  // A length below 128 is one byte.
-  if (content.length > 127) throw new Error(`the version ${version} is too long`);
-  await writeFile(MODULE, Buffer.concat([bytes, Buffer.of(0, content.length), content]));
 }
 
 /** The hooks for React. The client comes from the package's main entry, so that there is one class of it. */
