@@ -247,6 +247,20 @@ test('no channel is no subscription', async () => {
   await closed(server);
 });
 
+test('a client that is closed by the application ends a subscription without an error', async () => {
+  const client = new Client(URL_OF_SERVER);
+  const Room = () => {
+    const { state, error } = hooks.useSubscription('chat:a');
+    return `${state} ${error?.codeName}`;
+  };
+  const room = await page(h(Provider, { client }, h(Room)));
+  await served();
+  assert.equal(room.text(), 'subscribed undefined');
+  await act(() => client.close());
+  assert.match(room.text(), /^unsubscribed/);
+  await room.close();
+});
+
 test('a closed client ends a subscription with its error', async () => {
   const client = new Client(URL_OF_SERVER);
   await client.close();

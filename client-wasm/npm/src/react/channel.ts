@@ -1,4 +1,4 @@
-import { WirehubError, type Client, type GapReason, type Publication, type Subscription, type SubscriptionState } from '@wirehub/client';
+import { WirehubError, type Client, type GapReason, type Publication, type Subscription, type SubscriptionState, type UnsubscribedEvent } from '@wirehub/client';
 
 import { Store } from './store.js';
 
@@ -35,11 +35,17 @@ export function open(client: Client, channel: string, refused: (error: WirehubEr
   }
 }
 
-/** @internal Calls `ended` with the reason if the server or the end of the client ends the subscription. */
-export function watchEnd(subscription: Subscription, ended: (error: WirehubError) => void): void {
-  subscription.addEventListener('unsubscribed', ({ code, reason }) => {
-    if (code !== undefined) ended(new WirehubError(code, { message: reason }));
-  });
+/**
+ * @internal Calls `ended` if the server or the end of the client ends the subscription, with the reason if it is an
+ * error. Returns a function that ends the subscription without that call.
+ */
+export function watchEnd(subscription: Subscription, ended: (error: WirehubError | undefined) => void): () => void {
+  const listener = ({ code, reason }: UnsubscribedEvent): void => ended(code === undefined ? undefined : new WirehubError(code, { message: reason }));
+  subscription.addEventListener('unsubscribed', listener);
+  return () => {
+    subscription.removeEventListener('unsubscribed', listener);
+    void subscription.unsubscribe();
+  };
 }
 
 /** @internal */
@@ -64,7 +70,7 @@ export class ChannelStore extends Store<ChannelView> {
   protected override begin(): () => void {
     if (this.#channel === null) return () => undefined;
     this.reset();
-    const ended = (error: WirehubError): void => this.#change({ state: 'unsubscribed', error });
+    const ended = (error: WirehubError | undefined): void => this.#change({ state: 'unsubscribed', error });
     const subscription = open(this.#client, this.#channel, ended);
     if (!subscription) return () => undefined;
     let begun = false;
@@ -86,7 +92,7 @@ export class ChannelStore extends Store<ChannelView> {
       this.#read();
     });
     subscription.addEventListener('error', ({ error }) => this.#change({ error }));
-    watchEnd(subscription, ended);
+    const unsubscribe = watchEnd(subscription, ended);
     const lost = (): void => {
       if (subscription.state === 'subscribing' && this.value().state === 'subscribed') this.#change({ state: 'subscribing' });
     };
@@ -94,7 +100,7 @@ export class ChannelStore extends Store<ChannelView> {
     return () => {
       this.#client.removeEventListener('statechange', lost);
       this.#reading = {};
-      void subscription.unsubscribe();
+      unsubscribe();
     };
   }
 

@@ -27,7 +27,7 @@ export class MembersStore extends Store<MembersView> {
   protected override begin(): () => void {
     if (this.#channel === null) return () => undefined;
     this.reset();
-    const ended = (error: WirehubError): void => this.set({ state: 'unsubscribed', members: [], error });
+    const ended = (error: WirehubError | undefined): void => this.set({ state: 'unsubscribed', members: [], error });
     const subscription = open(this.#client, this.#channel, ended);
     if (!subscription) return () => undefined;
     const { members } = subscription;
@@ -35,7 +35,6 @@ export class MembersStore extends Store<MembersView> {
       const { list, error } = members;
       if (subscription.state !== 'unsubscribed') this.set({ state: subscription.state, members: list, ...(error && { error }) });
     });
-    watchEnd(subscription, ended);
-    return () => void subscription.unsubscribe();
+    return watchEnd(subscription, ended);
   }
 }
