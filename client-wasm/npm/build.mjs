@@ -1,7 +1,7 @@
 // Builds the package's JavaScript from src/ and the module in dist/wasm: one file for each entry.
 
 import { createHash } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 import { buildReact, COMMON, prepare } from './build-extras.mjs';
@@ -23,6 +23,7 @@ const { version } = JSON.parse(await readFile('package.json', 'utf8'));
 const glue = await glueFunction();
 // A script works with the module of the same build only: the names of its imports differ between builds.
 const BUILD = `${version}+${createHash('sha256').update(glue).digest('hex').slice(0, 8)}`;
+await writeFile(MODULE, withSection(await readFile(MODULE), 'wirehub', BUILD));
 
 /**
  * The glue code that wasm-bindgen makes, as a function. As it is, it knows one instance of the module in a page; a call of
@@ -51,6 +52,14 @@ async function glueFunction() {
   return `export default function () {\n${body}\nreturn {${names}};\n}`;
 }
 
+/** The module with a custom section (WebAssembly Core Specification 2.0, section 5.5.3). */
+function withSection(module, name, text) {
+  const contents = Buffer.concat([Buffer.from([name.length]), Buffer.from(name), Buffer.from(text)]);
+  // Sizes below 128 are one byte.
+  if (contents.length > 127) throw new Error('the section is too long');
+  return Buffer.concat([module, Buffer.from([0, contents.length]), contents]);
+}
+
 const GLUE_PLUGIN = {
   name: 'glue',
   setup({ onResolve, onLoad }) {
@@ -59,7 +68,7 @@ const GLUE_PLUGIN = {
   },
 };
 
-await prepare(BUILD);
+await prepare();
 for (const [name, { source, module, ...options }] of Object.entries(ENTRIES)) {
   await build({
     ...COMMON,

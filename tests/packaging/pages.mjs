@@ -16,7 +16,8 @@ export async function inTwoPages(url, use) {
     for (const page of pages) {
       page.on('pageerror', (error) => problems.push(String(error)));
       page.on('console', (message) => message.type() === 'error' && !message.location().url.endsWith('favicon.ico') && problems.push(message.text()));
-      await page.goto(url);
+      // A development server compiles the page now.
+      await page.goto(url, { timeout: 90_000 });
       await page.getByRole('status').getByText('connected', { exact: true }).waitFor();
     }
     await use(...pages);

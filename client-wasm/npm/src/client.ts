@@ -1,3 +1,4 @@
+import { ownWebSocket } from '#source';
 import { Channels, type Channel, type Start } from './channels.js';
 import { refuseUnsendable } from './close.js';
 import { Commands, type Answer, type Command, type Waiting } from './commands.js';
@@ -419,7 +420,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   async #start(): Promise<void> {
     this.#changeState('connecting');
-    const { name, contract, wasm, webSocket, sendQueue = SEND_QUEUE, connectTimeout = CONNECT_TIMEOUT, minDelay = 500, maxDelay = 20_000 } = this.#options;
+    const { name, contract, wasm, webSocket = ownWebSocket, sendQueue = SEND_QUEUE, connectTimeout = CONNECT_TIMEOUT, minDelay = 500, maxDelay = 20_000 } = this.#options;
     let machine: Machine;
     try {
       refuseWithout(webSocket);

@@ -36,7 +36,7 @@ export async function load(source: WasmSource | undefined): Promise<Instance> {
 
 /** A cache may have kept the module of an earlier release. */
 function refuseOther(module: WebAssembly.Module): void {
-  const [section] = WebAssembly.Module.customSections(module, 'wirehub.version');
+  const [section] = WebAssembly.Module.customSections(module, 'wirehub');
   const version = new TextDecoder().decode(section);
   if (version !== BUILD) throw new Error(`it is of version ${version || 'unknown'}, and this script of ${BUILD}: serve both files of one release, and empty caches`);
 }

@@ -1,3 +1,4 @@
+import { ownWebSocket } from '#source';
 import { badRequest, CloseCode, Code, onAbort, WirehubError } from './errors.js';
 import type { SocketEventMap } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
@@ -214,7 +215,7 @@ export class Socket<M = SocketData> extends EventTarget implements AsyncIterable
     if (listener) this.addEventListener(type, listener as never);
   }
 
-  async #start({ protocols = [], webSocket, wasm }: SocketOptions): Promise<void> {
+  async #start({ protocols = [], webSocket = ownWebSocket, wasm }: SocketOptions): Promise<void> {
     try {
       const instance = await load(wasm);
       // It was closed meanwhile.
