@@ -69,6 +69,14 @@ pub enum Event {
         /// anew.
         member: Member,
     },
+    /// A list of members has changed: [`Core::members`](crate::Core::members) returns it. See
+    /// [`Core::watch_members`](crate::Core::watch_members).
+    Members {
+        /// The subscription to the channel.
+        subscription: SubscriptionId,
+        /// The reason for which the list can't be read; `None` if it has changed.
+        error: Option<Error>,
+    },
     /// The server subscribed this client to a channel. Its other events follow, as if the application had subscribed.
     /// If the application subscribes to the channel by itself, it [gets the same subscription](crate::Core::subscribe).
     Offered {

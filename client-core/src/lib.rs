@@ -37,13 +37,13 @@ mod time;
 
 pub use self::config::{Config, Overflow};
 pub use self::core::{
-    CommandId, Core, SendOptions, SubscribeOptions, SubscriptionId, TokenRequest, Transmit,
+    CommandId, Core, MembersChange, SendOptions, SubscribeOptions, SubscriptionId, TokenRequest, Transmit,
 };
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{ClientState, Event, Gap, Outcome, Recovery, StateChange};
 #[cfg(feature = "handles")]
 pub use self::handle::{
-    Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Offers, PresenceCounts,
+    Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Members, Offers, PresenceCounts,
     Publication, Publications, Responses, StateChanges, Subscription, Unreadable, Update,
 };
 pub use self::listener::{Events, Listener, OutcomeView, StateView};

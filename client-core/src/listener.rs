@@ -11,8 +11,8 @@ use wirehub_common::frame::{Alarm, ContractDigest};
 use wirehub_common::{Bytes, ChannelName, Payload, view};
 
 use crate::{
-    ClientState, CommandId, Error, ErrorKind, Event, Gap, Outcome, Recovery, StateChange, SubscriptionId,
-    TokenRequest,
+    ClientState, CommandId, Error, ErrorKind, Event, Gap, MembersChange, Outcome, Recovery, StateChange,
+    SubscriptionId, TokenRequest,
 };
 
 /// Receives the events of a [`Core`](crate::Core) at the moment they happen, borrowed from the server's message: a
@@ -41,6 +41,8 @@ pub trait Listener {
     fn broadcast(&mut self, publication: view::Publication<'_>);
     /// [`Event::Joined`], or else [`Event::Left`].
     fn moved(&mut self, subscription: SubscriptionId, joined: bool, member: view::Member<'_>);
+    /// [`Event::Members`], with the change: a listener may keep the list itself.
+    fn members(&mut self, _subscription: SubscriptionId, _change: MembersChange<'_>) {}
     /// [`Event::Offered`].
     fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName);
     /// [`Event::Alarm`].
@@ -161,6 +163,14 @@ impl Listener for Events {
             true => Event::Joined { subscription, member },
             false => Event::Left { subscription, member },
         });
+    }
+
+    fn members(&mut self, subscription: SubscriptionId, change: MembersChange<'_>) {
+        let error = match change {
+            MembersChange::Failed(error) => Some(error.clone()),
+            _ => None,
+        };
+        self.happened.push(Event::Members { subscription, error });
     }
 
     fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName) {

@@ -56,8 +56,8 @@ pub mod driver {
 #[cfg(feature = "handles")]
 pub use wirehub_client_core::{
     Alarm, Alarms, Client, ClientState, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange,
-    MemberChanges, Offers, Overflow, PresenceCounts, Publication, Publications, Responses, StateChange,
-    StateChanges, SubscribeOptions, Subscription, Unreadable, Update,
+    MemberChanges, Members, Offers, Overflow, PresenceCounts, Publication, Publications, Responses,
+    StateChange, StateChanges, SubscribeOptions, Subscription, Unreadable, Update,
 };
 pub use wirehub_common as common;
 

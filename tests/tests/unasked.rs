@@ -89,18 +89,14 @@ async fn a_member_who_reconnects_is_not_seen_to_leave() {
     assert_eq!((counts.sessions, counts.users), (3, 3));
 }
 
-/// The example in the documentation of [`Subscription::member_changes`](wirehub_client::Subscription::member_changes).
+/// The example in the documentation of [`Subscription::members`](wirehub_client::Subscription::members).
 mod who_is_there {
     use wirehub_client as wirehub_client_core;
 
     include!("../../client-core/docs/who_is_there.rs");
 
-    pub(crate) async fn shown<M>(
-        client: &Client,
-        room: &Subscription<M>,
-        show: impl FnMut(&BTreeMap<String, Member>),
-    ) -> Result<(), Error> {
-        watch(client, room, show).await
+    pub(crate) async fn shown<M>(room: &Subscription<M>, show: impl FnMut(&[Member])) -> Result<(), Error> {
+        watch(room, show).await
     }
 }
 
@@ -113,10 +109,8 @@ async fn the_list_in_the_documentation_has_each_user_once_and_each_of_those_with
     soon(heard.ready()).await.unwrap();
     let (shown, mut lists) = tokio::sync::mpsc::channel(16);
     let watching = tokio::spawn(async move {
-        let show = |there: &std::collections::BTreeMap<String, Member>| {
-            shown.try_send(there.len()).unwrap();
-        };
-        who_is_there::shown(&ann, &heard, show).await
+        let show = |there: &[Member]| shown.try_send(there.len()).unwrap();
+        who_is_there::shown(&heard, show).await
     });
     let mut here = Vec::new();
     assert_eq!(soon(lists.recv()).await, Some(1));

@@ -182,6 +182,7 @@ impl<L: Listener> Core<L> {
                 Err(error) => return self.handle_garbage(now, error.as_str()),
             }
         }
+        self.read_members_due(now);
         self.end_catching_up();
         self.expire_catching_up(now);
     }
@@ -342,6 +343,7 @@ impl<L: Listener> Core<L> {
             Body::Subscribed(subscribed) => self.handle_subscribed(subscribed),
             _ if self.subscriptions.have_left(id) => {}
             Body::Unsubscribed(_) => {}
+            _ if self.subscriptions.reads.have_asked(id) => self.handle_members(now, id, answer),
             _ if self.alarms.are_asked_for(id) => {
                 let is_unknown =
                     matches!(answer, Body::Error(error) if error.code() == ErrorCode::UNKNOWN_ALARM);

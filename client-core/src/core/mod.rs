@@ -23,6 +23,7 @@ mod alarms;
 mod commands;
 mod connection;
 mod keys;
+mod members;
 mod outgoing;
 mod subscriptions;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests;
 mod token;
 
 pub use self::commands::{CommandId, SendOptions};
+pub use self::members::MembersChange;
 pub use self::subscriptions::{SubscribeOptions, SubscriptionId};
 pub use self::token::TokenRequest;
 

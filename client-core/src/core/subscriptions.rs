@@ -13,6 +13,7 @@ use wirehub_common::view::{self, Movement, Publication, Subscribed, Unsubscribed
 use wirehub_common::{ChannelName, compose};
 
 use super::Core;
+use super::members::{MemberList, MemberReads, Reading};
 use crate::time::Span;
 use crate::{Error, ErrorKind, Gap, Listener, Recovery, Time};
 
@@ -72,10 +73,11 @@ pub(super) struct Subscriptions {
     /// The channels that the application has left over this connection, with the id of the `unsubscribe` in flight.
     /// Until it is answered, a subscription announced by the server for such a channel is an old one.
     leaving: Vec<(ChannelName, u32)>,
+    pub(super) reads: MemberReads,
 }
 
 #[derive(Debug)]
-struct Wanted {
+pub(super) struct Wanted {
     channel: ChannelName,
     id: SubscriptionId,
     /// The number of the newest attempt.
@@ -93,6 +95,8 @@ struct Wanted {
     missed: u64,
     /// The server began it, not the application.
     is_offered: bool,
+    /// The members of the channel, if the application watches them.
+    pub(super) members: Option<Box<MemberList>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +113,7 @@ enum Phase {
 
 impl Subscriptions {
     pub(super) const fn new() -> Self {
-        Self { wanted: Vec::new(), leaving: Vec::new() }
+        Self { wanted: Vec::new(), leaving: Vec::new(), reads: MemberReads::new() }
     }
 
     /// Adds a subscription, unless the channel has one.
@@ -127,6 +131,7 @@ impl Subscriptions {
             resumes: false,
             missed: 0,
             is_offered: false,
+            members: None,
         };
         self.wanted.insert(index, Box::new(wanted));
         self.wanted.get_mut(index).map(|wanted| &mut **wanted)
@@ -140,7 +145,7 @@ impl Subscriptions {
     }
 
     pub(super) fn deadline(&self) -> Time {
-        let mut soonest = Time::NEVER;
+        let mut soonest = self.reads.deadline();
         for wanted in &self.wanted {
             if let Phase::Retrying { at } = wanted.phase {
                 soonest = soonest.min(at);
@@ -152,8 +157,12 @@ impl Subscriptions {
     /// The connection was lost: every subscription has to be made again.
     pub(super) fn reset(&mut self) {
         self.leaving.clear();
+        self.reads.clear();
         for wanted in &mut self.wanted {
             wanted.phase = Phase::Idle;
+            if let Some(list) = &mut wanted.members {
+                list.stop_reading();
+            }
         }
     }
 
@@ -220,9 +229,55 @@ impl Subscriptions {
         self.find(channel).is_ok()
     }
 
+    /// The subscription with this id.
+    pub(super) fn with_id(&mut self, id: SubscriptionId) -> Option<&mut Wanted> {
+        let wanted = self.wanted.iter_mut().find(|wanted| wanted.id == id)?;
+        Some(&mut **wanted)
+    }
+
+    /// The members of a subscription's channel.
+    pub(super) fn members(&self, id: SubscriptionId) -> Option<&MemberList> {
+        self.wanted.iter().find(|wanted| wanted.id == id)?.members.as_deref()
+    }
+
+    pub(super) fn member_list(&mut self, channel: &ChannelName) -> Option<&mut MemberList> {
+        self.of_channel(channel.as_str())?.members.as_deref_mut()
+    }
+
+    pub(super) fn list_and_reads(
+        &mut self,
+        channel: &ChannelName,
+    ) -> (Option<&mut MemberList>, &mut MemberReads) {
+        let wanted = of_channel(&mut self.wanted, channel.as_str());
+        (wanted.and_then(|wanted| wanted.members.as_deref_mut()), &mut self.reads)
+    }
+
+    /// The channels whose members have to be read now. The time of the next ones is noted.
+    pub(super) fn with_members_due(&mut self, now: Time) -> Vec<ChannelName> {
+        let mut due = Vec::new();
+        for wanted in &self.wanted {
+            let Some(list) = wanted.members.as_ref().filter(|_| wanted.phase == Phase::Active) else {
+                continue;
+            };
+            if list.is_due(now) {
+                due.push(wanted.channel.clone());
+            } else {
+                self.reads.note(list.due());
+            }
+        }
+        due
+    }
+
+    /// Takes the list that is being read by this command.
+    pub(super) fn take_reading(&mut self, command: u32) -> Option<(SubscriptionId, ChannelName, Reading)> {
+        self.wanted.iter_mut().find_map(|wanted| {
+            let reading = wanted.members.as_mut()?.take_reading(command)?;
+            Some((wanted.id, wanted.channel.clone(), reading))
+        })
+    }
+
     fn of_channel(&mut self, channel: &str) -> Option<&mut Wanted> {
-        let index = self.find(channel).ok()?;
-        self.wanted.get_mut(index).map(|wanted| &mut **wanted)
+        of_channel(&mut self.wanted, channel)
     }
 
     fn of_attempt(&mut self, channel: &str, number: u32) -> Option<&mut Wanted> {
@@ -231,8 +286,19 @@ impl Subscriptions {
 
     /// The index of a channel, or the place to insert it.
     fn find(&self, channel: &str) -> Result<usize, usize> {
-        self.wanted.binary_search_by(|wanted| wanted.channel.as_str().cmp(channel))
+        find(&self.wanted, channel)
     }
+}
+
+#[allow(clippy::vec_box, reason = "as for the field")]
+fn of_channel<'a>(wanted: &'a mut Vec<Box<Wanted>>, channel: &str) -> Option<&'a mut Wanted> {
+    let index = find(wanted, channel).ok()?;
+    wanted.get_mut(index).map(|wanted| &mut **wanted)
+}
+
+/// The index of a channel, or the place to insert it.
+fn find(wanted: &[Box<Wanted>], channel: &str) -> Result<usize, usize> {
+    wanted.binary_search_by(|wanted| wanted.channel.as_str().cmp(channel))
 }
 
 impl Wanted {
@@ -368,10 +434,11 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed<'_>) {
-        let Self { subscriptions, listener, .. } = self;
-        let Some(wanted) = subscriptions.of_attempt(subscribed.channel(), subscribed.number()) else {
+        let Self { subscriptions: Subscriptions { wanted, reads, .. }, listener, .. } = self;
+        let Some(wanted) = of_channel(wanted, subscribed.channel()) else { return };
+        if wanted.number != subscribed.number() {
             return;
-        };
+        }
         wanted.phase = Phase::Active;
         let position = subscribed.position();
         wanted.report_epoch(position, listener);
@@ -388,6 +455,9 @@ impl<L: Listener> Core<L> {
             position.map_or(0, |position| position.offset().saturating_add(subscribed.recovering()));
         wanted.position = position.map(view::Position::read);
         listener.subscribed(wanted.id, recovery);
+        if let Some(list) = &mut wanted.members {
+            list.expire(reads, Time::ZERO);
+        }
     }
 
     /// Handles a `subscribed` without a command: the new position of an active subscription, or a subscription begun by
@@ -426,11 +496,18 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn handle_movement(&mut self, movement: Movement<'_>, joined: bool) {
+        let Self { subscriptions: Subscriptions { wanted, reads, .. }, listener, .. } = self;
+        let Some(wanted) = of_channel(wanted, movement.channel()) else { return };
         // As for publications: before the subscription is active, this belongs to an older one.
-        if let Some(wanted) = self.subscriptions.of_channel(movement.channel())
-            && wanted.phase == Phase::Active
-        {
-            self.listener.moved(wanted.id, joined, movement.member());
+        if wanted.phase != Phase::Active {
+            return;
+        }
+        let member = movement.member();
+        listener.moved(wanted.id, joined, member);
+        match &mut wanted.members {
+            Some(list) if member.session().is_empty() => list.expire(reads, Time::ZERO),
+            Some(list) => list.note(wanted.id, member, joined, listener),
+            None => {}
         }
     }
 
@@ -472,6 +549,7 @@ impl<L: Listener> Core<L> {
     pub(super) fn expire_subscriptions(&mut self, now: Time) {
         if self.is_up() {
             self.request_each(|phase| matches!(phase, Phase::Retrying { at } if at <= now));
+            self.read_members_due(now);
         }
     }
 
@@ -498,8 +576,8 @@ impl<L: Listener> Core<L> {
 }
 
 /// A subscription that was refused temporarily is requested again after this time and up to `RETRY_SPREAD` more.
-const RETRY_AFTER: Span = Span::from_millis(500);
-const RETRY_SPREAD: Span = Span::from_millis(5000);
+pub(super) const RETRY_AFTER: Span = Span::from_millis(500);
+pub(super) const RETRY_SPREAD: Span = Span::from_millis(5000);
 
 /// The largest size of a subscription in `connect`, without its texts.
 const ENTRY_BYTES: usize = 32;

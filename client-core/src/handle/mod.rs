@@ -36,7 +36,7 @@ pub use self::alarm::{Alarm, Alarms};
 pub use self::client::{Client, StateChanges};
 pub use self::driver::Driver;
 pub use self::history::{HistoryPage, Unreadable};
-pub use self::members::{MemberChange, MemberChanges, PresenceCounts};
+pub use self::members::{MemberChange, MemberChanges, Members, PresenceCounts};
 pub use self::publications::Publications;
 pub use self::responses::Responses;
 pub use self::subscription::{Offers, Publication, Subscription, Update};
@@ -169,6 +169,9 @@ impl Inner {
                     let is_known = !member.session.is_empty();
                     let change = if is_known { MemberChange::Left(member) } else { MemberChange::Unknown };
                     self.feed(subscription, |feed, _| feed.push_change(&change));
+                }
+                Event::Members { subscription, error } => {
+                    self.feed(subscription, |feed, _| feed.push_members(error.as_ref()));
                 }
                 Event::Offered { subscription, channel } => self.offer(subscription, channel),
                 Event::Alarm(alarm) => {

@@ -15,7 +15,7 @@ use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::Shared;
 use super::client::Lifetime;
-use super::members::{MemberChange, MemberChanges};
+use super::members::{MemberChange, MemberChanges, Members};
 use super::publications::Publications;
 use super::queue::{self, Queue, QueueSender, Refused};
 use crate::{Error, ErrorKind, Gap, Overflow, SubscriptionId};
@@ -169,6 +169,7 @@ pub(super) struct Feed {
     /// The subscription begins anew somewhere in the history: messages may come again, or be missing.
     begins_anew: bool,
     watchers: Vec<QueueSender<MemberChange>>,
+    member_lists: Vec<QueueSender<Result<(), Error>>>,
 }
 
 /// A subscription that the server began, on its way to its reader.
@@ -263,12 +264,31 @@ impl<M> Subscription<M> {
         result.unwrap_or_else(|_| Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
     }
 
-    /// The members that enter and leave from now on, if the server reports them. The stream ends with the subscription,
-    /// and when the waiting changes would take more than the receive queue.
+    /// The members of the channel, each time they change: a list that keeps itself. It is read once and again after
+    /// a reconnect or when changes were lost, and follows the members that enter and leave, if the server reports them.
+    /// The client itself is one of them.
     ///
     /// ```
     #[doc = include_str!("../../docs/who_is_there.rs")]
     /// ```
+    pub fn members(&self) -> Members {
+        // Only the newest list matters.
+        let (sender, changes) = queue::new(1, Overflow::Latest);
+        self.shared().act(|inner, now| {
+            let mut feeds = inner.subscriptions.get_mut(&self.id).into_iter().flatten();
+            let Some(feed) = feeds.find(|feed| feed.id == self.feed) else { return };
+            if inner.core.members(self.id).is_some() {
+                // The reader is there.
+                let _ = sender.push(Ok(()), 1);
+            }
+            queue::add(&mut feed.member_lists, sender);
+            inner.core.watch_members(now, self.id);
+        });
+        Members { subscription: self.id, changes, lifetime: Arc::clone(&self.lifetime) }
+    }
+
+    /// The members that enter and leave from now on, if the server reports them. The stream ends with the subscription,
+    /// and when the waiting changes would take more than the receive queue. [`Self::members`] keeps a list.
     pub fn member_changes(&self) -> MemberChanges {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::Error);
@@ -313,7 +333,16 @@ impl<M> Drop for Subscription<M> {
 impl Feed {
     pub(super) fn new(sender: QueueSender<Incoming>, ready: oneshot::Sender<Result<(), Error>>) -> Self {
         let (id, ready) = (FeedId::default(), Some(ready));
-        Self { id, sender, ready, epoch: None, newest: 0, begins_anew: false, watchers: Vec::new() }
+        Self {
+            id,
+            sender,
+            ready,
+            epoch: None,
+            newest: 0,
+            begins_anew: false,
+            watchers: Vec::new(),
+            member_lists: Vec::new(),
+        }
     }
 
     /// Joins another reader of the same subscription.
@@ -369,6 +398,12 @@ impl Feed {
     /// Passes a change of the members to the streams that watch it.
     pub(super) fn push_change(&mut self, change: &MemberChange) {
         self.watchers.retain(|watcher| watcher.push(change.clone(), size_of::<Member>()).is_ok());
+    }
+
+    /// Notifies the streams that the list of members has changed.
+    pub(super) fn push_members(&mut self, error: Option<&Error>) {
+        let result = error.map_or(Ok(()), |error| Err(error.clone()));
+        self.member_lists.retain(|list| list.push(result.clone(), 1).is_ok());
     }
 
     /// Ends the subscription. Without an error the application ended it.

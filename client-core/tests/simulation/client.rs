@@ -299,7 +299,7 @@ impl Client {
             _ => {
                 if self.line.is_some() {
                     // Over slow lines nothing may come twice, also not because the application wants it.
-                    return self.subscribe(channel, SubscribeOptions::new());
+                    return self.subscribe(now, channel, SubscribeOptions::new());
                 }
                 let history = match random.below(4) {
                     0 => u32::MAX,
@@ -308,12 +308,12 @@ impl Client {
                 };
                 let newest = self.newest.get(channel).filter(|_| random.one_in(3));
                 let since = newest.map(|(position, _)| position.clone());
-                self.subscribe(channel, SubscribeOptions::new().history(history).since(since));
+                self.subscribe(now, channel, SubscribeOptions::new().history(history).since(since));
             }
         }
     }
 
-    pub(crate) fn subscribe(&mut self, channel: &ChannelName, options: SubscribeOptions) {
+    pub(crate) fn subscribe(&mut self, now: Time, channel: &ChannelName, options: SubscribeOptions) {
         let has_all = self.keeps_all && options.history == u32::MAX && options.since.is_none();
         // It goes on behind a message that it had in an earlier subscription.
         let last = options.since.as_ref().map(|_| self.newest[channel].1);
@@ -332,6 +332,9 @@ impl Client {
                     is_unsure: false,
                 };
                 self.subscriptions.insert(subscription, record);
+                if self.watches {
+                    self.core.watch_members(now, subscription);
+                }
             }
             Err(error) => assert_eq!(error.code(), ErrorCode::ALREADY_SUBSCRIBED),
         }
@@ -399,6 +402,9 @@ impl Client {
                     record.there.clear();
                     record.is_unsure = self.watches;
                     self.gaps += usize::from(recovery.is_gap());
+                }
+                Event::Members { subscription, error } => {
+                    assert!(self.subscriptions.contains_key(&subscription) && error.is_none());
                 }
                 Event::Joined { subscription, member } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
@@ -519,7 +525,7 @@ impl Client {
         );
         assert_eq!(self.core.state(), ClientState::Connected);
         assert!(self.commands.is_empty(), "each command ends: {:?}", self.commands);
-        for record in self.subscriptions.values() {
+        for (&subscription, record) in &self.subscriptions {
             assert_eq!(
                 record.last,
                 Some(server.published(&record.channel)),
@@ -527,6 +533,10 @@ impl Client {
             );
             if self.watches {
                 let mut there = server.members(&record.channel);
+                let kept = self.core.members(subscription).expect("it was read");
+                let mut kept: Vec<_> = kept.iter().map(|member| member.session.clone()).collect();
+                (kept.sort(), there.sort());
+                assert_eq!(kept, there, "the list keeps itself");
                 there.retain(|session| session != self.core.session());
                 assert_eq!(record.there, there.into_iter().collect(), "every member change was reported");
             }

@@ -307,7 +307,7 @@ impl World {
         for index in 0..self.clients.len() {
             let channel = self.channels[index % self.channels.len()].clone();
             let now = self.now;
-            self.clients[index].subscribe(&channel, SubscribeOptions::new());
+            self.clients[index].subscribe(now, &channel, SubscribeOptions::new());
             self.clients[index].core.connect(now);
             self.serve(index);
         }

@@ -96,6 +96,11 @@ impl World {
                     self.model.core.unsubscribe(subscription);
                 }
             }
+            Operation::WatchMembers(which) => {
+                if let Some(subscription) = self.model.subscription(which) {
+                    self.model.core.watch_members(now, subscription);
+                }
+            }
             Operation::FailSubscription(which) => {
                 if let Some(subscription) = self.model.subscription(which) {
                     self.model.core.fail_subscription(subscription, Error::signed_out());

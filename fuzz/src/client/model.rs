@@ -124,6 +124,7 @@ impl Model {
             Event::Epoch { subscription, .. }
             | Event::Subscribed { subscription, .. }
             | Event::Gap { subscription, .. }
+            | Event::Members { subscription, .. }
             | Event::Joined { subscription, .. }
             | Event::Left { subscription, .. }
             | Event::Publication { subscription, .. } => {

@@ -43,6 +43,7 @@ pub(super) enum Operation {
     },
     Unsubscribe(u8),
     FailSubscription(u8),
+    WatchMembers(u8),
     Publish {
         channel: Channel,
         bytes: Size,

@@ -179,7 +179,12 @@ async fn only_a_few_subscriptions_in_connect_are_decided_at_once() {
     let limits = Limits { channels: 0, ..Limits::default() };
     let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
     let subscriptions: Vec<_> = (0..1000)
-        .map(|index| Subscribe { channel: name(&format!("room:{index}ann")), number: 1, position: None })
+        .map(|index| Subscribe {
+            channel: name(&format!("room:{index}ann")),
+            number: 1,
+            position: None,
+            history: 0,
+        })
         .collect();
     let connect = Connect { token: "ann".into(), subscriptions: subscriptions.clone(), ..Connect::default() };
     let mut ann = Client::open(&server, CODECS[0]).await;

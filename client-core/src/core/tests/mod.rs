@@ -20,6 +20,7 @@ mod batches;
 mod commands;
 mod connection;
 mod draining;
+mod members;
 mod offers;
 mod parts;
 mod repeats;
