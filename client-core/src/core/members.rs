@@ -35,7 +35,8 @@ pub enum MembersChange<'a> {
 /// The members of one channel.
 #[derive(Debug)]
 pub(super) struct MemberList {
-    /// Sorted: users by name, then anonymous sessions. In boxes because they are moved.
+    /// Sorted: users by name, then anonymous sessions. They are in boxes because there can be many, and they are moved.
+    #[allow(clippy::vec_box, reason = "as the docs say")]
     there: Vec<Box<Member>>,
     /// Whether it has been read.
     is_read: bool,
@@ -49,6 +50,7 @@ pub(super) struct MemberList {
 pub(super) struct Reading {
     /// The command for the next page.
     command: u32,
+    #[allow(clippy::vec_box, reason = "as for the list")]
     read: Vec<Box<Member>>,
     /// The last join (`true`) or leave of each member meanwhile, sorted like the list.
     changes: Vec<(Box<Member>, bool)>,

@@ -290,8 +290,7 @@ impl Subscriptions {
     }
 }
 
-#[allow(clippy::vec_box, reason = "as for the field")]
-fn of_channel<'a>(wanted: &'a mut Vec<Box<Wanted>>, channel: &str) -> Option<&'a mut Wanted> {
+fn of_channel<'a>(wanted: &'a mut [Box<Wanted>], channel: &str) -> Option<&'a mut Wanted> {
     let index = find(wanted, channel).ok()?;
     wanted.get_mut(index).map(|wanted| &mut **wanted)
 }

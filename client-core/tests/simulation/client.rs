@@ -535,7 +535,8 @@ impl Client {
                 let mut there = server.members(&record.channel);
                 let kept = self.core.members(subscription).expect("it was read");
                 let mut kept: Vec<_> = kept.iter().map(|member| member.session.clone()).collect();
-                (kept.sort(), there.sort());
+                kept.sort();
+                there.sort();
                 assert_eq!(kept, there, "the list keeps itself");
                 there.retain(|session| session != self.core.session());
                 assert_eq!(record.there, there.into_iter().collect(), "every member change was reported");
