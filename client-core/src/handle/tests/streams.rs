@@ -332,6 +332,70 @@ fn one_of_two_readers_that_is_too_slow_ends_alone() {
 }
 
 #[test]
+fn the_members_of_a_channel_are_a_stream_of_lists() {
+    let (play, rows, _) = listening(Config::default());
+    let mut members = rows.members();
+    let Command { id, request: Request::Presence(_) } = play.command() else { panic!() };
+    assert!(next(&mut members).is_none());
+    let named = |user: &str| Member { session: user.into(), user: user.into(), ..Member::default() };
+    let list = PresenceList { members: vec![named("bob"), named("ann")], ..PresenceList::default() };
+    play.reply(id, Ok(ReplyBody::Presence(list)));
+    assert_eq!(next(&mut members).unwrap().unwrap(), [named("ann"), named("bob")]);
+    assert!(next(&mut members).is_none());
+    let movement = |user| frame::Movement { channel: channel("row:a"), member: named(user) };
+    play.push(Push::Join(movement("eve")));
+    play.push(Push::Leave(movement("bob")));
+    let mut late = rows.members();
+    for members in [&mut members, &mut late] {
+        assert_eq!(next(members).unwrap().unwrap(), [named("ann"), named("eve")], "the newest list");
+        assert!(next(members).is_none());
+    }
+    assert!(play.commands().is_empty(), "it is read once");
+    play.push(Push::Leave(frame::Movement { channel: channel("row:a"), member: Member::default() }));
+    play.refuse(play.command().id, ErrorCode::PERMISSION_DENIED);
+    assert_eq!(code(next(&mut members).unwrap()), ErrorCode::PERMISSION_DENIED);
+    drop(rows);
+    assert!(is_over(&mut members));
+}
+
+#[test]
+fn a_close_by_the_application_ends_streams_without_an_error() {
+    let (play, mut rows, _) = listening(Config::default());
+    play.client.close(CloseCode::NORMAL, "");
+    assert!(is_over(&mut rows));
+    let (play, mut rows, _) = listening(Config::default());
+    let Play { driver, .. } = play;
+    drop(driver);
+    assert_eq!(code(next(&mut rows).unwrap()), ErrorCode::CLOSED);
+    assert!(is_over(&mut rows));
+    let play = Play::connected(Config::default());
+    let mut rows = play.client.subscribe_raw(channel("c")).unwrap();
+    rows.unsubscribe();
+    assert_eq!(code(rows.ready().now_or_never().unwrap()), ErrorCode::CANCELLED, "it never began");
+}
+
+#[test]
+fn a_publication_has_its_position_in_the_history_of_its_epoch() {
+    let play = Play::connected(Config::default());
+    let since = SubscribeOptions::new().since(Position { offset: 4, epoch: "e".into() });
+    let mut rows = play.client.subscribe_with(&Row::new("a").unwrap(), since).unwrap();
+    let Command { id, request: Request::Subscribe(subscribe) } = play.command() else { panic!() };
+    let answer = |epoch: &str| {
+        let position = Some(Position { offset: 4, epoch: epoch.into() });
+        Subscribed { position, ..subscribed(&channel("row:a"), id) }
+    };
+    assert_eq!(subscribe.position, answer("e").position);
+    play.reply(id, Ok(ReplyBody::Subscribed(Subscribed { complete: true, ..answer("e") })));
+    let row = || Push::Publication(Publication { offset: 5, ..published("row:a", Payload::bytes("1")) });
+    play.push(row());
+    play.push(Push::Subscribed(answer("f")));
+    play.push(row());
+    assert_eq!(publication(&mut rows).position(), Some(Position { offset: 5, epoch: "e".into() }));
+    assert_eq!(next(&mut rows).unwrap().unwrap().gap(), Some(Gap::Lost));
+    assert_eq!(publication(&mut rows).position(), Some(Position { offset: 5, epoch: "f".into() }));
+}
+
+#[test]
 fn broadcasts_and_alarms_are_streams() {
     let play = Play::connected(Config::default());
     let (mut broadcasts, mut alarms) = (play.client.broadcasts(), play.client.alarms());
