@@ -474,7 +474,7 @@ impl<L: Listener> Core<L> {
     /// Sends every queued command, waits for the answers, and closes the client with 1000. After `limit` the client
     /// closes in any case: [`failure`](Self::failure) is [`TIMEOUT`](ErrorCode::TIMEOUT) then, and unanswered commands
     /// end with [`CLOSED`](ErrorCode::CLOSED). New commands and subscriptions fail with it from now on. Messages arrive
-    /// until the end. A client that was never told to connect closes at once.
+    /// until the end. A client that has not begun to connect closes at once.
     pub fn drain(&mut self, now: Time, limit: Duration) {
         if self.state != ClientState::Closed {
             self.draining = self.draining.min(now.after(limit));

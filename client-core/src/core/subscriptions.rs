@@ -25,7 +25,7 @@ pub struct SubscriptionId(pub(crate) u32);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SubscribeOptions {
-    /// Begins with this many of the newest messages in the channel's history, or with all that are kept if there are
+    /// Begins with this many of the newest messages in the channel's history, or with every kept one if there are
     /// fewer. In a channel without history it has no effect.
     pub history: u32,
     /// Begins behind this position, which has precedence over `history`: the messages since then come first. If they
