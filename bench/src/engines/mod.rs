@@ -7,6 +7,7 @@ mod appends;
 mod bare_redis;
 mod parts;
 mod subject;
+mod sustained;
 mod table;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,9 @@ pub(crate) struct Options {
     /// The seconds of each measurement of publishes.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Measure only the answers of so many seconds of publishing at half of the limit. The limit is that of `--seconds` before.
+    #[arg(long)]
+    sustained: Option<f64>,
     /// The messages in the store whose start is measured.
     #[arg(long, default_value_t = 1_000_000)]
     messages: usize,
@@ -59,6 +63,9 @@ pub(crate) fn measure(options: &Options) -> Result<()> {
         [] => Subject::value_variants(),
         subjects => subjects,
     };
+    if options.sustained.is_some() {
+        return subjects.iter().try_for_each(|subject| sustained(options, *subject, &cores));
+    }
     let mut runs: BTreeMap<Subject, Vec<Figures>> = BTreeMap::new();
     for _ in 0..options.times {
         for &subject in subjects {
@@ -90,10 +97,7 @@ fn one(options: &Options, subject: Subject, cores: &Cores) -> Result<Figures> {
             }
             continue;
         }
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let mut command = Command::new(program);
-        command.args(&arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-        let child = cores.in_room(Room::Core, || command.spawn())?.context("cannot start this program")?;
+        let child = start(cores, &arguments, Stdio::piped())?;
         let output = child.wait_with_output().context("cannot read the figures")?;
         ensure!(output.status.success(), "{part:?} failed: {}", output.status);
         for line in String::from_utf8_lossy(&output.stdout).lines() {
@@ -102,6 +106,23 @@ fn one(options: &Options, subject: Subject, cores: &Cores) -> Result<Figures> {
         }
     }
     Ok(figures)
+}
+
+/// Measures the answers of a subject over a long time. It prints its figures itself.
+fn sustained(options: &Options, subject: Subject, cores: &Cores) -> Result<()> {
+    let store = Store::new(options, subject)?;
+    let arguments = store.arguments(options, subject, Part::Sustained)?;
+    let status = start(cores, &arguments, Stdio::inherit())?.wait().context("cannot wait for the figures")?;
+    ensure!(status.success(), "{subject} failed: {status}");
+    Ok(())
+}
+
+/// Starts a part in a process of its own, on the first core.
+fn start(cores: &Cores, arguments: &[String], output: Stdio) -> Result<std::process::Child> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(output);
+    cores.in_room(Room::Core, || command.spawn())?.context("cannot start this program")
 }
 
 /// The place in which a subject keeps its data. It is removed with this value.
@@ -137,6 +158,7 @@ impl Store {
         let mut option = |name: &str, value: String| arguments.push(format!("--{name}={value}"));
         option("folder", self.folder.path().display().to_string());
         option("seconds", options.seconds.to_string());
+        option("sustained", options.sustained.unwrap_or_default().to_string());
         option("messages", options.messages.to_string());
         option("idle-channels", options.idle_channels.to_string());
         let servers: Vec<&RedisServer> = match &self.redis {

@@ -41,6 +41,8 @@ pub(super) enum Part {
     Start,
     /// A server for clients with sessions.
     Serve,
+    /// The time of an answer over a long time; only on request.
+    Sustained,
 }
 
 impl Part {
@@ -51,6 +53,7 @@ impl Part {
             Self::Idle | Self::Serve => !subject.is_floor(),
             // A start in memory finds nothing.
             Self::Start => !subject.is_floor() && subject != Subject::Memory,
+            Self::Sustained => false,
         }
     }
 }
@@ -64,6 +67,8 @@ pub(crate) struct Child {
     pub(super) folder: PathBuf,
     #[arg(long)]
     seconds: f64,
+    #[arg(long)]
+    pub(super) sustained: f64,
     #[arg(long)]
     messages: usize,
     #[arg(long)]
@@ -87,6 +92,7 @@ impl Child {
                 Part::Idle => self.idle().await,
                 Part::Start => self.start().await,
                 Part::Serve => self.serve().await,
+                Part::Sustained => self.sustained().await,
             }
         })
     }
@@ -126,7 +132,9 @@ impl Child {
                 println!("{name} disk: {limit}");
             }
         }
-        let mut latencies = self.paced(&target, (limit / 2.0).min(HIGHEST_RATE)).await?;
+        let mut latencies = Vec::new();
+        let rate = (limit / 2.0).min(HIGHEST_RATE);
+        self.paced(&target, rate, self.time(), |_, latency| latencies.push(latency)).await?;
         print_latencies("half", &mut latencies)
     }
 
@@ -160,7 +168,7 @@ impl Child {
     }
 
     /// Publishes as fast as answers come.
-    async fn load(&self, target: &Target, in_flight: usize, channels: usize) -> Result<Load> {
+    pub(super) async fn load(&self, target: &Target, in_flight: usize, channels: usize) -> Result<Load> {
         let channels: Arc<[Channel]> = (0..channels).map(Channel::numbered).collect::<Result<_>>()?;
         let published = Arc::new(AtomicU64::new(0));
         let end = Instant::now() + WARM_UP + self.time();
@@ -199,38 +207,50 @@ impl Child {
         })
     }
 
-    /// The time until each answer, at a rate. It counts from the moment at which the publish was due.
-    async fn paced(&self, target: &Target, rate: f64) -> Result<Vec<Duration>> {
+    /// Publishes at a rate. Calls the function with the time until each answer, and with the time since the beginning, after the
+    /// warm-up. Both count from the moment at which the publish was due.
+    pub(super) async fn paced(
+        &self,
+        target: &Target,
+        rate: f64,
+        time: Duration,
+        mut answered: impl FnMut(Duration, Duration),
+    ) -> Result<()> {
         let channels: Vec<Channel> = (0..CHANNELS).map(Channel::numbered).collect::<Result<_>>()?;
         let mut channels = channels.iter().cycle();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let begun = ticks.tick().await;
-        let (mut published, mut latencies) = (0_u64, Vec::new());
+        let mut published = 0_u64;
         let mut answers = JoinSet::new();
+        let mut note = |(since, latency): (Duration, Duration)| {
+            if let Some(since) = since.checked_sub(WARM_UP) {
+                answered(since, latency);
+            }
+        };
         loop {
             let due = ticks.tick().await;
-            if due - begun > self.time() + WARM_UP {
+            let since = due - begun;
+            if since >= time + WARM_UP {
                 break;
             }
-            while (published as f64) < (due - begun).as_secs_f64() * rate {
+            while (published as f64) < since.as_secs_f64() * rate {
                 published += 1;
                 let Some(channel) = channels.next().cloned() else { break };
                 let target = target.clone();
                 answers.spawn(async move {
                     target.publish(&channel, payload()).await?;
-                    anyhow::Ok((due, due.elapsed()))
+                    anyhow::Ok((since, due.elapsed()))
                 });
             }
             while let Some(answer) = answers.try_join_next() {
-                latencies.push(answer??);
+                note(answer??);
             }
         }
         while let Some(answer) = answers.join_next().await {
-            latencies.push(answer??);
+            note(answer??);
         }
-        latencies.retain(|(due, _)| *due - begun > WARM_UP);
-        Ok(latencies.into_iter().map(|(_, latency)| latency).collect())
+        Ok(())
     }
 
     /// Publishes on a node, and receives on another; without nodes on the same.
@@ -371,10 +391,10 @@ impl Child {
 }
 
 /// The figures of publishes at full speed.
-struct Load {
+pub(super) struct Load {
     /// Every publish, with those before the measurement.
     all: u64,
-    per_second: f64,
+    pub(super) per_second: f64,
     /// Microseconds of processor time for a publish.
     own: f64,
     redis: f64,
@@ -402,7 +422,7 @@ fn print_latencies(name: &str, latencies: &mut [Duration]) -> Result<()> {
 }
 
 /// The processor time of this process, exact to the nanosecond.
-fn own_cpu() -> Duration {
+pub(super) fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
@@ -412,11 +432,11 @@ fn payload() -> Payload {
 }
 
 const PAYLOAD: usize = 200;
-const HISTORY: History = History::new(1000, Duration::from_secs(3600));
+pub(super) const HISTORY: History = History::new(1000, Duration::from_secs(3600));
 
 /// The publishes in flight and the channels of the loads that have only one size.
-const IN_FLIGHT: usize = 256;
-const CHANNELS: usize = 64;
+pub(super) const IN_FLIGHT: usize = 256;
+pub(super) const CHANNELS: usize = 64;
 
 /// The fill of a store whose start is measured.
 const FULL_CHANNELS: usize = 100;
