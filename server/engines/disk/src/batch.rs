@@ -1,6 +1,7 @@
 //! A batch: requests become changes of the store, deliveries and answers.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use wirehub_common::ChannelName;
@@ -14,7 +15,9 @@ use crate::figures::Figures;
 use crate::keys::bucket_of;
 use crate::queue::{Answer, Publish, Request, Then};
 use crate::read::{Found, first_where, read_heads, read_state};
-use crate::record::{AgeRecord, ChannelState, Head, Header, KeyRecord, Stored, ValueRecord, publication_key};
+use crate::record::{
+    AgeRecord, ChannelState, Head, Header, KeyRecord, Run, Stored, ValueRecord, run_key, split_run_key,
+};
 use crate::shared::{KEPT, Shared};
 use crate::store::{Changes, Space, Store, corrupt};
 
@@ -46,6 +49,8 @@ struct Work {
     name: ChannelName,
     channel: Arc<Channel>,
     state: ChannelState,
+    /// The name of its epoch.
+    epoch: Arc<str>,
     history: Option<History>,
     /// The oldest publication that readers see until the batch is delivered.
     oldest_seen: u64,
@@ -54,6 +59,8 @@ struct Work {
     new: Vec<Stored>,
     /// The publications for subscribers, with and without history.
     deliveries: Vec<Publication>,
+    /// The channel is here because it has something to tidy up.
+    is_visited: bool,
     is_removed: bool,
 }
 
@@ -168,21 +175,23 @@ impl<'a> Building<'a> {
         let (now, clock, batch) = (self.now, self.clock, self.header.batch);
         let shared = self.shared;
         let Some(work) = self.works.get_mut(index) else { return Ok(Published::with_batch(None)) };
-        let position = |epoch, offset| (offset != 0).then(|| shared.position(epoch, offset));
+        let position =
+            |known: &KeyRecord| (known.offset != 0).then(|| shared.position(known.epoch, known.offset));
         if !key.is_empty() {
             let record = KeyRecord::key(work.state.id, &key);
             if let Some(known) = self.new_keys.get(&record) {
-                return Ok(Published::with_batch(position(known.epoch, known.offset)));
+                return Ok(Published::with_batch(position(known)));
             }
             if let Some(known) = read_key(self.store, shared, &record)? {
-                return Ok(Published::at_once(Ok(position(known.epoch, known.offset))));
+                return Ok(Published::at_once(Ok(position(&known))));
             }
         }
         self.has_requests = true;
         if let Some(history) = history {
             publication.offset = work.append(&publication, &history, now);
         }
-        let answer = position(work.state.epoch, publication.offset);
+        let offset = publication.offset;
+        let answer = (offset != 0).then(|| Position { offset, epoch: work.epoch.as_ref().into() });
         if !key.is_empty() {
             let id = work.state.id;
             let known = KeyRecord { published: clock, offset: publication.offset, epoch: work.state.epoch };
@@ -228,12 +237,14 @@ impl<'a> Building<'a> {
         self.works.push(Work {
             name: name.clone(),
             channel,
+            epoch: self.shared.epoch_name(state.epoch).into(),
             state,
             history: None,
             oldest_seen,
             first_new,
             new: Vec::new(),
             deliveries: Vec::new(),
+            is_visited: false,
             is_removed: false,
         });
         self.index.insert(name.clone(), index);
@@ -255,6 +266,7 @@ impl<'a> Building<'a> {
         let index = self.work(name)?;
         let (now, clock) = (self.now, self.clock);
         let Some(work) = self.works.get_mut(index) else { return Ok(()) };
+        work.is_visited = true;
         work.state.keys.expire(crate::keys::first_kept(clock));
         let is_expired = work.state.is_empty() || work.state.newest_expires <= now;
         if is_expired && work.state.needed_until <= now && work.state.keys.total() == 0 {
@@ -309,11 +321,9 @@ impl<'a> Building<'a> {
         }
         // Readers may still look for the others until this batch has been delivered. And a batch can't remove what it writes.
         let end = work.oldest_seen.min(work.first_new);
-        while work.state.swept < end && *budget > 0 {
-            let key = publication_key(work.state.id, work.state.swept);
-            self.changes.remove(Space::Publications, key);
-            work.state.swept = work.state.swept.saturating_add(1);
-            *budget = budget.saturating_sub(1);
+        let swept = work.state.swept;
+        if end > swept && (work.is_visited || end.saturating_sub(swept) >= SWEPT_AT_ONCE) {
+            work.state.swept = self.sweep(work.state.id, swept, end, budget);
         }
         if work.state.swept >= work.first_new {
             // The following ones were never written.
@@ -322,10 +332,32 @@ impl<'a> Building<'a> {
         Ok(())
     }
 
+    /// Removes the records that end between two offsets. Returns the offset before which none is left.
+    fn sweep(&mut self, id: u64, from: u64, end: u64, budget: &mut u64) -> u64 {
+        let (first, last) = (run_key(id, from), run_key(id, end.saturating_sub(1)));
+        let store = self.store;
+        for key in store.keys(Space::Publications, Bound::Included(&first), Bound::Included(&last)) {
+            match key {
+                Ok(key) if *budget == 0 => return split_run_key(&key).map_or(from, |(_, last)| last),
+                Ok(key) => {
+                    *budget = budget.saturating_sub(1);
+                    self.changes.remove(Space::Publications, &key);
+                }
+                Err(error) => {
+                    // They are no longer part of the history. A repair removes them.
+                    tracing::warn!(%error, "old publications can't be removed from a damaged table");
+                    break;
+                }
+            }
+        }
+        end
+    }
+
     fn write_work(&mut self, work: &mut Work) {
-        for stored in work.new.iter().filter(|stored| stored.publication.offset >= work.state.oldest) {
-            let key = publication_key(work.state.id, stored.publication.offset);
-            self.changes.put(Space::Publications, key, stored.encode(&key));
+        let trimmed = work.new.partition_point(|stored| stored.publication.offset < work.state.oldest);
+        for piece in Run::pieces(work.new.get(trimmed..).unwrap_or_default()) {
+            let (key, value) = Run::encode(work.state.id, piece);
+            self.changes.put(Space::Publications, key, value);
         }
         let name = work.name.as_str().as_bytes();
         if work.is_removed && work.state.swept > work.state.newest {
@@ -486,7 +518,6 @@ impl Batch {
         }
         let mut states = Vec::new();
         for work in self.works {
-            let epoch = Arc::from(shared.epoch_name(work.state.epoch));
             // Under the channel's lock: a reader sees the publications of this batch and their deliveries, or neither.
             let mut loaded = work.channel.lock();
             loaded.state = work.state.clone();
@@ -496,7 +527,7 @@ impl Batch {
                 shared.channels.remember(&mut loaded, stored);
             }
             for publication in work.deliveries {
-                let epoch = if publication.offset == 0 { &shared.no_epoch } else { &epoch };
+                let epoch = if publication.offset == 0 { &shared.no_epoch } else { &work.epoch };
                 if let Some(target) = shared.target.get() {
                     target.deliver(publication, epoch);
                 }
@@ -581,8 +612,11 @@ impl std::fmt::Debug for Batch {
     }
 }
 
-/// The maximum number of publications that one batch removes.
+/// The maximum number of records of publications that one batch removes.
 const SWEPT: u64 = 4096;
+
+/// The number of publications of a channel at which requests remove them: looking for their records costs more than the removal.
+const SWEPT_AT_ONCE: u64 = 64;
 
 /// The number of publications that are read at once to trim a history.
 const READ_AHEAD: u64 = 64;

@@ -12,8 +12,7 @@ use crate::error::{DiskError, DiskErrorKind};
 use crate::open::{FORMAT_KEY, LOST, SCOPE, read_number};
 use crate::options::DiskOptions;
 use crate::record::{
-    AgeRecord, ChannelState, Header, KeyRecord, Stored, ValueRecord, channel_name, publication_key,
-    split_publication_key,
+    AgeRecord, ChannelState, Header, KeyRecord, Run, Stored, ValueRecord, channel_name, split_run_key,
 };
 use crate::store::{Entry, Space, Store};
 use crate::view::View;
@@ -250,19 +249,24 @@ fn verify_channel(
     let folder = store.folder(Space::Publications);
     let mut expected = state.oldest;
     let problems = for_each(store, Space::Publications, &state.id.to_be_bytes(), |(key, value)| {
-        let offset = split_publication_key(key).map_or(0, |(_, offset)| offset);
-        if offset < state.oldest {
+        let last = split_run_key(key).map_or(0, |(_, last)| last);
+        if last < state.oldest {
             // It is no longer part of the history.
             return;
         }
-        report.publications = report.publications.saturating_add(1);
-        if offset != expected {
+        let wanted = state.oldest..=u64::MAX;
+        let publications = Run::open(key, value).and_then(|run| run.publications(&wanted));
+        let Some(publications) = publications else {
+            report.add(&folder, format!("the record of publications up to {last} of `{name}` is damaged"));
+            expected = last.saturating_add(1);
+            return;
+        };
+        let count = u64::try_from(publications.len()).unwrap_or(u64::MAX);
+        report.publications = report.publications.saturating_add(count);
+        if publications.first().is_some_and(|first| first.publication.offset != expected) {
             report.add(&folder, format!("the publications {expected} and following of `{name}` are missing"));
         }
-        expected = offset.saturating_add(1);
-        if Stored::decode(key, value).is_none() {
-            report.add(&folder, format!("the publication {offset} of `{name}` is damaged"));
-        }
+        expected = last.saturating_add(1);
     })?;
     add_all(report, problems);
     if expected <= state.newest {
@@ -378,9 +382,9 @@ fn copy_readable(
         }
         let key = name.as_str().as_bytes();
         copy.put(Space::Channels, key, state.encode(key))?;
-        for stored in publications {
-            let key = publication_key(state.id, stored.publication.offset);
-            copy.put(Space::Publications, &key, stored.encode(&key))?;
+        for piece in Run::pieces(&publications) {
+            let (key, value) = Run::encode(state.id, piece);
+            copy.put(Space::Publications, &key, value)?;
         }
     }
     let mut error = None;
@@ -420,14 +424,15 @@ fn readable_channel(
     let mut state = state;
     let mut readable: Vec<Stored> = Vec::new();
     for_each(store, Space::Publications, &state.id.to_be_bytes(), |(key, value)| {
-        let offset = split_publication_key(key).map_or(0, |(_, offset)| offset);
-        let stored = Stored::decode(key, value).filter(|_| offset >= state.oldest && offset <= state.newest);
-        let Some(stored) = stored else { return };
-        let follows = |last: &Stored| last.publication.offset.checked_add(1) == Some(offset);
-        if readable.last().is_some_and(|last| !follows(last)) {
-            readable.clear();
+        let wanted = state.oldest..=state.newest;
+        let publications = Run::open(key, value).and_then(|run| run.publications(&wanted));
+        for stored in publications.unwrap_or_default() {
+            let next = Some(stored.publication.offset);
+            if readable.last().is_some_and(|last| last.publication.offset.checked_add(1) != next) {
+                readable.clear();
+            }
+            readable.push(stored);
         }
-        readable.push(stored);
     })?;
     let before = state.newest.saturating_add(1).saturating_sub(state.oldest);
     let lost = before.saturating_sub(u64::try_from(readable.len()).unwrap_or(u64::MAX));

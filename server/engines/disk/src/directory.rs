@@ -19,8 +19,9 @@ use crate::error::{DiskError, DiskErrorKind};
 use crate::record::{Composer, Reader};
 use crate::store::{corrupt, in_use};
 
-/// The version of the format of the whole directory.
-pub(crate) const FORMAT: u64 = 1;
+/// The version of the format of the whole directory. Version 1, which no released program wrote, had a record for each
+/// publication.
+pub(crate) const FORMAT: u64 = 2;
 
 /// A locked data directory.
 #[derive(Debug)]
@@ -407,14 +408,23 @@ fn check_format(path: &Path) -> Result<(), DiskError> {
     })?;
     let version = text.strip_prefix("wirehub disk ").and_then(|it| it.trim_end().parse::<u64>().ok());
     match version {
-        None => Err(corrupt(&file, "the file is damaged")),
+        None | Some(0) => Err(corrupt(&file, "the file is damaged")),
         Some(version) => require_format(&file, version),
     }
 }
 
 pub(crate) fn require_format(path: &Path, version: u64) -> Result<(), DiskError> {
+    let path = path.display();
+    if version < FORMAT {
+        return Err(DiskError::new(
+            DiskErrorKind::Refused,
+            format!(
+                "{path}: the format {version} is older than the first release, and this program only knows {FORMAT}: move the whole data \
+                 directory away to begin with an empty one"
+            ),
+        ));
+    }
     if version > FORMAT {
-        let path = path.display();
         return Err(DiskError::new(
             DiskErrorKind::NewerFormat,
             format!(

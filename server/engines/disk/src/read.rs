@@ -1,7 +1,7 @@
 //! Reading: positions and pages of histories, from memory if possible, otherwise by the reading threads.
 
 use std::collections::VecDeque;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::channels::Channel;
 use crate::clock::milliseconds;
 use crate::error::{DiskError, DiskErrorKind};
 use crate::queue::{Answer, Request};
-use crate::record::{ChannelState, Head, Stored, ValueRecord, publication_key, split_publication_key};
+use crate::record::{ChannelState, Head, Run, Stored, ValueRecord, run_key, split_run_key};
 use crate::shared::{KEPT, Shared, Valued};
 use crate::store::{Space, Store, corrupt};
 
@@ -153,16 +153,14 @@ impl Query for ReadHistory {
         let Some(span) = Span::of(self, shared, state) else { return Ok(Some(None)) };
         let mut page = Page::new(self, &span);
         if page.wanted().is_some() {
-            let (from, to) = (publication_key(state.id, span.first), publication_key(state.id, span.last));
-            let mut entries = store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to));
+            let span = span.first..=span.last;
+            let mut entries = publications(store, store_path(shared), state.id, span, self.reverse)?;
             while let Some(offset) = page.wanted() {
-                let entry = if self.reverse { entries.next_back() } else { entries.next() };
-                let Some(entry) = entry.transpose()? else { return Ok(None) };
-                let stored = decode(store_path(shared), &entry)?;
-                if stored.publication.offset != offset {
+                let Some(publication) = entries.next().transpose()? else { return Ok(None) };
+                if publication.offset != offset {
                     return Ok(None);
                 }
-                page.add(stored.publication);
+                page.add(publication);
             }
         }
         Ok(Some(Some(page.finish(shared, state))))
@@ -313,27 +311,44 @@ pub(crate) fn newest_unreadable(
     oldest: u64,
     newest: u64,
 ) -> Result<Option<u64>, DiskError> {
-    let (from, to) = (publication_key(id, oldest), publication_key(id, newest));
+    let to = run_key(id, newest);
+    let from = run_key(id, oldest);
     let mut entries = Some(store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to)));
-    for offset in (oldest..=newest).rev() {
-        let entry =
-            entries.as_mut().and_then(|entries| guarded(shared, || entries.next_back().transpose()).ok()?);
-        let is_readable = |entry: &crate::store::Entry| {
-            split_publication_key(&entry.0) == Some((id, offset)) && decode(store_path(shared), entry).is_ok()
+    // Everything behind it is readable.
+    let mut wanted = newest;
+    while wanted >= oldest {
+        let entry = match &mut entries {
+            Some(entries) => guarded(shared, || entries.next_back().transpose()),
+            // The damage may be elsewhere. From here on, one at a time.
+            None => guarded(shared, || {
+                let from = run_key(id, wanted);
+                store
+                    .scan(Space::Publications, Bound::Included(&from), Bound::Included(&to))
+                    .next()
+                    .transpose()
+            }),
         };
-        if entry.as_ref().is_some_and(is_readable) {
-            continue;
-        }
-        // The damage may be elsewhere. From here on, one at a time.
-        entries = None;
-        let key = publication_key(id, offset);
-        match guarded(shared, || store.get(Space::Publications, &key)) {
-            Ok(Some(value)) if Stored::decode(&key, &value).is_some() => {}
-            Err(error) if error.kind() != DiskErrorKind::Corrupt => return Err(error),
-            _ => return Ok(Some(offset)),
+        let first = match &entry {
+            Ok(Some((key, value))) => readable_run(id, key, value)
+                .filter(|run| (run.first()..=run.last()).contains(&wanted))
+                .map(|run| run.first()),
+            Ok(None) => None,
+            Err(error) if error.kind() != DiskErrorKind::Corrupt => return Err(error.clone()),
+            Err(_) => None,
+        };
+        match first {
+            Some(first) => wanted = first.saturating_sub(1),
+            None if entries.take().is_some() => {}
+            None => return Ok(Some(wanted)),
         }
     }
     Ok(None)
+}
+
+/// A record of the channel whose every publication is readable.
+fn readable_run<'a>(id: u64, key: &[u8], value: &'a [u8]) -> Option<Run<'a>> {
+    let run = Run::open(key, value).filter(|_| split_run_key(key).is_some_and(|(of, _)| of == id))?;
+    run.publications(&(0..=u64::MAX)).map(|_| run)
 }
 
 /// Some kinds of damage make the storage panic.
@@ -489,18 +504,53 @@ pub(crate) fn read_heads(
     first: u64,
     count: u64,
 ) -> Result<Vec<Head>, DiskError> {
-    let last = first.saturating_add(count).saturating_sub(1);
-    let (from, to) = (publication_key(id, first), publication_key(id, last));
+    let (from, to) = (run_key(id, first), run_key(id, u64::MAX));
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
     let mut heads = Vec::new();
-    let entries = store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to));
-    for (entry, expected) in entries.zip(first..) {
+    let mut expected = first;
+    for entry in store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to)) {
         let entry = entry?;
-        if split_publication_key(&entry.0) != Some((id, expected)) {
+        for (offset, head) in open_run(store_path(shared), &entry)?.heads().filter(|(it, _)| *it >= first) {
+            if offset != expected || heads.len() >= count {
+                return Ok(heads);
+            }
+            heads.push(head);
+            expected = expected.saturating_add(1);
+        }
+        if heads.len() >= count {
             break;
         }
-        heads.push(decode(store_path(shared), &entry)?.head);
     }
     Ok(heads)
+}
+
+/// The publications of a channel in that span, oldest first or newest first.
+fn publications<'a>(
+    store: &'a Store,
+    path: &'a std::path::Path,
+    id: u64,
+    span: RangeInclusive<u64>,
+    reverse: bool,
+) -> Result<impl Iterator<Item = Result<Publication, DiskError>> + use<'a>, DiskError> {
+    let (from, last) = (run_key(id, *span.start()), run_key(id, *span.end()));
+    let mut to = run_key(id, u64::MAX);
+    if reverse {
+        // The record with the last publication may end behind it.
+        let end = store.scan(Space::Publications, Bound::Included(&last), Bound::Included(&to)).next();
+        to = end.transpose()?.and_then(|(key, _)| key.as_ref().try_into().ok()).unwrap_or(last);
+    }
+    let mut entries = store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to));
+    let next = move || if reverse { entries.next_back() } else { entries.next() };
+    let runs = std::iter::from_fn(next).map(move |entry| {
+        let entry = entry?;
+        let stored =
+            open_run(path, &entry)?.publications(&span).ok_or_else(|| damaged_run(path, &entry.0))?;
+        let publications = stored.into_iter().map(|stored| Ok(stored.publication));
+        Ok(if reverse { publications.rev().collect() } else { publications.collect::<Vec<_>>() })
+    });
+    // Behind the span.
+    let runs = runs.take_while(|run| run.as_ref().map_or(true, |run| !run.is_empty()));
+    Ok(runs.flat_map(|run| run.unwrap_or_else(|error| vec![Err(error)])))
 }
 
 /// Every durable value of a kind that has not expired, in the order of the keys.
@@ -524,11 +574,13 @@ pub(crate) fn values(
     Ok(values)
 }
 
-fn decode(path: &std::path::Path, (key, value): &crate::store::Entry) -> Result<Stored, DiskError> {
-    Stored::decode(key, value).ok_or_else(|| {
-        let (id, offset) = split_publication_key(key).unwrap_or_default();
-        corrupt(path, &format!("the publication {offset} of the channel number {id} is damaged"))
-    })
+fn open_run<'a>(path: &std::path::Path, (key, value): &'a crate::store::Entry) -> Result<Run<'a>, DiskError> {
+    Run::open(key, value).ok_or_else(|| damaged_run(path, key))
+}
+
+fn damaged_run(path: &std::path::Path, key: &[u8]) -> DiskError {
+    let (id, last) = split_run_key(key).unwrap_or_default();
+    corrupt(path, &format!("the record of publications up to {last} of the channel number {id} is damaged"))
 }
 
 fn store_path(shared: &Shared) -> &std::path::Path {

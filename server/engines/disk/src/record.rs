@@ -1,5 +1,7 @@
 //! The encoding of records: a version, fixed fields, and a checksum over the key and the value.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use wirehub_common::ChannelName;
 use wirehub_common::Codec;
@@ -122,7 +124,8 @@ pub(crate) struct ChannelState {
     pub(crate) newest: u64,
     /// `newest + 1` if there are no publications.
     pub(crate) oldest: u64,
-    /// No publication before this offset is in the store. Those between it and `oldest` are no longer part of the history.
+    /// No record that ends before this offset is in the store. Publications between it and `oldest` are no longer part of the
+    /// history.
     pub(crate) swept: u64,
     /// The bytes of the payloads of every publication so far, and of those before `oldest`.
     pub(crate) bytes: u64,
@@ -249,42 +252,134 @@ pub(crate) struct Head {
     pub(crate) bytes_before: u64,
 }
 
-impl Stored {
-    pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        let frame = ServerFrame::Push(Push::Publication(self.publication.clone()));
-        let frame = Codec::Protobuf.undelimited(&Codec::Protobuf.encode_frame(&frame));
-        Composer::new(frame.len().saturating_add(16))
-            .number(self.head.expires)
-            .number(self.head.bytes_before)
-            .bytes(&frame)
-            .seal(key)
+/// Consecutive publications of a channel, which are one record: the publications of a batch, or some of them. The storage's cost
+/// is that of records, so it is shared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    first: u64,
+    last: u64,
+    /// For each publication its head, and the size of its frame.
+    heads: &'a [u8],
+    frames: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    /// The pieces of consecutive publications that become one record each.
+    pub(crate) fn pieces(publications: &[Stored]) -> impl Iterator<Item = &[Stored]> {
+        let mut rest = publications;
+        std::iter::from_fn(move || {
+            let mut bytes = 0_usize;
+            let fits = |stored: &&Stored| {
+                bytes = bytes.saturating_add(stored.publication.payload.data.len());
+                bytes <= RUN_BYTES
+            };
+            let count = rest.iter().take(RUN_PUBLICATIONS).take_while(fits).count().max(1);
+            let (piece, behind) = rest.split_at_checked(count)?;
+            rest = behind;
+            Some(piece)
+        })
     }
 
-    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
+    /// The key and the value of a record.
+    pub(crate) fn encode(id: u64, publications: &[Stored]) -> ([u8; 16], Vec<u8>) {
+        let key = run_key(id, publications.last().map_or(0, |last| last.publication.offset));
+        let frames: Vec<Bytes> = publications.iter().map(Stored::frame).collect();
+        let bytes = frames
+            .iter()
+            .fold(8_usize, |sum, frame| sum.saturating_add(frame.len()).saturating_add(RUN_HEAD_BYTES));
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let mut composer = Composer::new(bytes).number(number(publications.len()));
+        for (Stored { head, .. }, frame) in publications.iter().zip(&frames) {
+            composer = composer.number(head.expires).number(head.bytes_before).number(number(frame.len()));
+        }
+        let composer = frames.iter().fold(composer, |composer, frame| composer.bytes(frame));
+        (key, composer.seal(&key))
+    }
+
+    /// Checks a record; `None` if it is damaged.
+    pub(crate) fn open(key: &[u8], value: &'a [u8]) -> Option<Self> {
+        let (_, last) = split_run_key(key)?;
         let mut reader = Reader::open(key, value)?;
-        let head = Head { expires: reader.number()?, bytes_before: reader.number()? };
-        // A copy, so that a publication in the cache does not hold a whole block of a file.
-        let frame = Bytes::copy_from_slice(reader.rest());
+        let count = reader.number().filter(|count| *count > 0)?;
+        let first = last.checked_add(1)?.checked_sub(count)?;
+        let bytes = usize::try_from(count).ok()?.checked_mul(RUN_HEAD_BYTES)?;
+        let (heads, frames) = reader.rest().split_at_checked(bytes)?;
+        Some(Self { first, last, heads, frames })
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The offset and the head of each publication.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (u64, Head)> + use<'a> {
+        self.entries().map(|(offset, head, _)| (offset, head))
+    }
+
+    /// The publications with an offset in the range; `None` if one of them is damaged.
+    pub(crate) fn publications(&self, wanted: &RangeInclusive<u64>) -> Option<Vec<Stored>> {
+        let (mut stored, mut frames) = (Vec::new(), self.frames);
+        for (offset, head, bytes) in self.entries() {
+            let (frame, behind) = frames.split_at_checked(bytes)?;
+            frames = behind;
+            if wanted.contains(&offset) {
+                stored.push(Stored::read(offset, head, frame)?);
+            }
+        }
+        Some(stored)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u64, Head, usize)> + use<'a> {
+        let heads = self.heads.chunks_exact(RUN_HEAD_BYTES);
+        (self.first..=self.last).zip(heads).map_while(|(offset, head)| {
+            let mut reader = Reader(head);
+            let head = Head { expires: reader.number()?, bytes_before: reader.number()? };
+            Some((offset, head, usize::try_from(reader.number()?).ok()?))
+        })
+    }
+}
+
+impl Stored {
+    fn frame(&self) -> Bytes {
+        let frame = ServerFrame::Push(Push::Publication(self.publication.clone()));
+        Codec::Protobuf.undelimited(&Codec::Protobuf.encode_frame(&frame))
+    }
+
+    fn read(offset: u64, head: Head, frame: &[u8]) -> Option<Self> {
+        // A copy, so that a publication in memory does not hold a whole block of a file.
+        let frame = Bytes::copy_from_slice(frame);
         match Codec::Protobuf.decode_frame(&frame).ok()? {
-            ServerFrame::Push(Push::Publication(publication)) => Some(Self { publication, head }),
+            ServerFrame::Push(Push::Publication(publication)) if publication.offset == offset => {
+                Some(Self { publication, head })
+            }
             _ => None,
         }
     }
 }
 
-/// The key of a publication. Those of a channel are in the order of their offsets.
-pub(crate) fn publication_key(id: u64, offset: u64) -> [u8; 16] {
+/// The maximum number of publications in a record, and the sum of their payloads: a reader of one publication reads all. A
+/// larger payload has a record of its own.
+pub(crate) const RUN_PUBLICATIONS: usize = 64;
+const RUN_BYTES: usize = 32 * 1024;
+const RUN_HEAD_BYTES: usize = 24;
+
+/// The key of a record of publications whose last one has this offset. Those of a channel are in the order of their offsets.
+pub(crate) fn run_key(id: u64, last: u64) -> [u8; 16] {
     let mut key = [0; 16];
     let (first, second) = key.split_at_mut(8);
     first.copy_from_slice(&id.to_be_bytes());
-    second.copy_from_slice(&offset.to_be_bytes());
+    second.copy_from_slice(&last.to_be_bytes());
     key
 }
 
-/// The id and offset in the key of a publication.
-pub(crate) fn split_publication_key(key: &[u8]) -> Option<(u64, u64)> {
-    let (id, offset) = key.split_first_chunk::<8>()?;
-    Some((u64::from_be_bytes(*id), u64::from_be_bytes(offset.try_into().ok()?)))
+/// The id of the channel and the last offset in the key of such a record.
+pub(crate) fn split_run_key(key: &[u8]) -> Option<(u64, u64)> {
+    let (id, last) = key.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*id), u64::from_be_bytes(last.try_into().ok()?)))
 }
 
 /// The first publish with a key.
@@ -397,9 +492,48 @@ mod tests {
 
     #[test]
     fn keys_of_publications_are_in_the_order_of_offsets() {
-        let keys: Vec<_> =
-            [(1, 255), (1, 256), (2, 1)].map(|(id, offset)| publication_key(id, offset)).into();
+        let keys: Vec<_> = [(1, 255), (1, 256), (2, 1)].map(|(id, last)| run_key(id, last)).into();
         assert!(keys.is_sorted());
-        assert_eq!(split_publication_key(&keys[1]), Some((1, 256)));
+        assert_eq!(split_run_key(&keys[1]), Some((1, 256)));
+    }
+
+    fn stored(offset: u64, bytes: usize) -> Stored {
+        let payload = wirehub_common::Payload::bytes(vec![b'x'; bytes]);
+        let channel = ChannelName::new("chat:lobby").unwrap();
+        let publication = Publication { channel, payload, time: 5, publisher: None, offset };
+        Stored { publication, head: Head { expires: offset, bytes_before: 7 } }
+    }
+
+    #[test]
+    fn publications_of_a_batch_share_a_record() {
+        let publications: Vec<_> = (11..=20).map(|offset| stored(offset, 10)).collect();
+        let (key, value) = Run::encode(3, &publications);
+        assert_eq!(split_run_key(&key), Some((3, 20)));
+        let run = Run::open(&key, &value).unwrap();
+        assert_eq!((run.first(), run.last()), (11, 20));
+        let heads: Vec<_> = publications.iter().map(|it| (it.publication.offset, it.head)).collect();
+        assert_eq!(run.heads().collect::<Vec<_>>(), heads);
+        let some = run.publications(&(13..=14)).unwrap();
+        let offsets: Vec<_> = some.iter().map(|it| it.publication.offset).collect();
+        assert_eq!(offsets, [13, 14]);
+        assert_eq!(some[0].publication, publications[2].publication);
+        for index in 0..value.len() {
+            let mut damaged = value.clone();
+            damaged[index] ^= 0x10;
+            assert!(Run::open(&key, &damaged).is_none(), "byte {index}");
+        }
+        assert!(Run::open(&run_key(3, 21), &value).is_none(), "of another key");
+    }
+
+    #[test]
+    fn records_of_publications_are_bounded() {
+        let sizes = |publications: &[Stored]| Run::pieces(publications).map(<[_]>::len).collect::<Vec<_>>();
+        let many: Vec<_> = (1..=150).map(|offset| stored(offset, 10)).collect();
+        assert_eq!(sizes(&many), [64, 64, 22]);
+        let large: Vec<_> = (1..=5).map(|offset| stored(offset, 15_000)).collect();
+        assert_eq!(sizes(&large), [2, 2, 1]);
+        let larger: Vec<_> = (1..=2).map(|offset| stored(offset, 100_000)).collect();
+        assert_eq!(sizes(&larger), [1, 1]);
+        assert_eq!(sizes(&[]), [0; 0]);
     }
 }

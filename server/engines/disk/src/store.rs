@@ -168,6 +168,17 @@ impl Store {
         entries.map(move |entry| entry.into_inner().map_err(|error| failure(&self.folder(space), error)))
     }
 
+    /// Their keys.
+    pub(crate) fn keys(
+        &self,
+        space: Space,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl Iterator<Item = Result<fjall::UserKey, DiskError>> + use<'_> {
+        let entries = self.space(space).range::<&[u8], _>((from, to));
+        entries.map(move |entry| entry.key().map_err(|error| failure(&self.folder(space), error)))
+    }
+
     /// The entries whose keys begin with these bytes.
     pub(crate) fn prefix(
         &self,

@@ -30,7 +30,7 @@ use wirehub_hub::engine::{
 use wirehub_hub::namespace::History;
 
 use crate::options::Clock;
-use crate::record::ChannelState;
+use crate::record::{ChannelState, Run};
 use crate::shared::Target;
 use crate::{DiskEngine, DiskError, DiskOptions};
 
@@ -191,7 +191,9 @@ impl Subject {
     /// The number of publications on the disk, including those that are no longer part of a history.
     fn stored(&self) -> usize {
         let store = self.engine.shared().store().unwrap();
-        store.prefix(crate::store::Space::Publications, &[]).count()
+        let entries = store.prefix(crate::store::Space::Publications, &[]);
+        let runs = entries.map(|entry| entry.unwrap());
+        runs.map(|(key, value)| Run::open(&key, &value).unwrap().heads().count()).sum()
     }
 
     fn delivered(&self) -> Vec<(u64, String)> {

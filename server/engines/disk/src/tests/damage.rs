@@ -402,9 +402,9 @@ async fn the_first_readable_publications_remain_if_the_newest_are_damaged() {
     drop(subject);
     let store = crate::store::Store::open(&world.path().join("store"), &world.options).unwrap();
     let mut changes = crate::store::Changes::default();
-    let key = crate::record::publication_key(state.id, 49);
+    let key = crate::record::run_key(state.id, 49);
     changes.put(crate::store::Space::Publications, key, b"damaged");
-    changes.remove(crate::store::Space::Publications, crate::record::publication_key(state.id, 50));
+    changes.remove(crate::store::Space::Publications, crate::record::run_key(state.id, 50));
     let header = crate::record::Header { batch: header.batch + 10, ..header };
     store.commit(&header, &changes, true).unwrap();
     drop(store);

@@ -17,13 +17,18 @@ async fn a_second_process_is_refused() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_refused() {
+async fn another_format_is_refused() {
     let world = World::new();
     drop(world.open());
-    fs::write(world.path().join("format"), "wirehub disk 2\n").unwrap();
+    fs::write(world.path().join("format"), "wirehub disk 3\n").unwrap();
     let error = open_error(&world);
     assert_eq!(error.kind(), DiskErrorKind::NewerFormat);
     assert!(error.to_string().contains("use a newer program"), "{error}");
+    fs::write(world.path().join("format"), "wirehub disk 1\n").unwrap();
+    for error in [open_error(&world), check(world.path()).unwrap_err()] {
+        assert_eq!(error.kind(), DiskErrorKind::Refused);
+        assert!(error.to_string().contains("move the whole data directory away"), "{error}");
+    }
     fs::write(world.path().join("format"), "wirehub\n").unwrap();
     assert_eq!(open_error(&world).kind(), DiskErrorKind::Corrupt);
 }
