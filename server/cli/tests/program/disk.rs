@@ -49,33 +49,61 @@ async fn client(host: &str) -> Client {
 
 #[tokio::test]
 async fn a_killed_server_loses_no_acknowledged_message_and_subscribers_notice_no_gap() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = serve(folder.path(), "127.0.0.1:0");
-    let host = server.address().strip_prefix("http://").unwrap().to_owned();
-    let channel = ChannelName::new("kept:stream").unwrap();
-    let (publisher, subscriber) = (client(&host).await, client(&host).await);
-    let mut received = subscriber.subscribe_raw(channel.clone()).unwrap();
-    in_time(received.ready()).await.unwrap();
+    // SIGKILL.
+    Stream { messages: 500, at_once: 1, restarts: 5 }.survives(async |server| drop(server)).await;
+}
 
-    let publishing = tokio::spawn({
-        let (publisher, channel) = (publisher.with_timeout(Duration::from_secs(60)), channel.clone());
-        async move {
-            for number in 0..MESSAGES {
+#[tokio::test]
+async fn a_server_that_is_stopped_and_started_loses_and_doubles_no_message() {
+    // Many publishes at once: at the signal the server has not read some of them.
+    let stream = Stream { messages: 4000, at_once: 50, restarts: 4 };
+    let stop = async |mut server: Running| {
+        server.signal("TERM");
+        let ended = tokio::task::spawn_blocking(move || server.child.wait()).await.unwrap();
+        assert!(ended.unwrap().success());
+    };
+    stream.survives(stop).await;
+}
+
+/// Messages from a publisher to a subscriber, through a server that ends and starts again between them.
+struct Stream {
+    messages: u64,
+    /// The publishes that wait for their answers at the same time.
+    at_once: u64,
+    restarts: u64,
+}
+
+impl Stream {
+    /// Ends the server in this way, again and again. Every message arrives once and in order, and without a gap.
+    async fn survives(self, end: impl AsyncFn(Running)) {
+        let Self { messages, at_once, restarts } = self;
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = serve(folder.path(), "127.0.0.1:0");
+        let host = server.address().strip_prefix("http://").unwrap().to_owned();
+        let channel = ChannelName::new("kept:stream").unwrap();
+        let (publisher, subscriber) = (client(&host).await, client(&host).await);
+        let mut received = subscriber.subscribe_raw(channel.clone()).unwrap();
+        in_time(received.ready()).await.unwrap();
+        let publishing = tokio::spawn(async move {
+            let publisher = publisher.with_timeout(Duration::from_secs(60));
+            for begin in (0..messages).step_by(usize::try_from(at_once).unwrap()) {
                 // The client repeats a publish with its key after a reconnect.
-                publisher.publish_raw(channel.clone(), Payload::json(number.to_string())).await.unwrap();
+                let publishes = (begin..begin + at_once)
+                    .map(|number| publisher.publish_raw(channel.clone(), Payload::json(number.to_string())));
+                futures_util::future::try_join_all(publishes).await.unwrap();
             }
+        });
+        let each = messages / restarts;
+        for number in 0..messages {
+            if number % each == each / 2 {
+                end(server).await;
+                server = serve(folder.path(), &host);
+                server.address();
+            }
+            hears(&mut received, number).await;
         }
-    });
-    for number in 0..MESSAGES {
-        if number % (MESSAGES / 5) == MESSAGES / 10 {
-            // SIGKILL, in the middle of the stream.
-            drop(server);
-            server = serve(folder.path(), &host);
-            server.address();
-        }
-        hears(&mut received, number).await;
+        publishing.await.unwrap();
     }
-    publishing.await.unwrap();
 }
 
 /// The next update is the message with this number.
@@ -87,8 +115,6 @@ async fn hears(received: &mut Subscription<Payload>, number: u64) {
         gap => panic!("before {number}: {gap:?}"),
     }
 }
-
-const MESSAGES: u64 = 500;
 
 #[tokio::test]
 async fn a_second_process_on_the_same_data_is_refused() {
@@ -125,43 +151,6 @@ async fn data_is_checked_and_repaired_on_the_command_line() {
     let (status, error) = failure(&["data", "check", folder.path().join("none").to_str().unwrap()]);
     assert_eq!(status, Some(1), "{error}");
 }
-
-#[tokio::test]
-async fn a_server_that_is_stopped_and_started_loses_and_doubles_no_message() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = serve(folder.path(), "127.0.0.1:0");
-    let host = server.address().strip_prefix("http://").unwrap().to_owned();
-    let channel = ChannelName::new("kept:stream").unwrap();
-    let (publisher, subscriber) = (client(&host).await, client(&host).await);
-    let mut received = subscriber.subscribe_raw(channel.clone()).unwrap();
-    in_time(received.ready()).await.unwrap();
-    // Many publishes at once: at the signal the server has not read some of them.
-    let publishing = tokio::spawn({
-        let (publisher, channel) = (publisher.with_timeout(Duration::from_secs(60)), channel.clone());
-        async move {
-            for begin in (0..STOPPED).step_by(50) {
-                let publishes = (begin..begin + 50)
-                    .map(|number| publisher.publish_raw(channel.clone(), Payload::json(number.to_string())));
-                for result in futures_util::future::join_all(publishes).await {
-                    result.unwrap();
-                }
-            }
-        }
-    });
-    for number in 0..STOPPED {
-        if number % (STOPPED / 4) == STOPPED / 8 {
-            server.signal("TERM");
-            let mut old = server;
-            assert!(tokio::task::spawn_blocking(move || old.child.wait()).await.unwrap().unwrap().success());
-            server = serve(folder.path(), &host);
-            server.address();
-        }
-        hears(&mut received, number).await;
-    }
-    publishing.await.unwrap();
-}
-
-const STOPPED: u64 = 4000;
 
 /// Runs the program with a key of the API.
 async fn with_key(arguments: &[&str]) -> (bool, String) {
