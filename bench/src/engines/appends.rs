@@ -1,4 +1,5 @@
-//! The floor of the disk engine with a sync before each answer: one thread appends what waits to a file, syncs, and answers.
+//! The floors of the disk engine with a sync before each answer: one thread appends what waits to a file, or writes it into the
+//! engine's storage, syncs, and answers.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -13,7 +14,9 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-type Append = (Bytes, oneshot::Sender<()>);
+use super::bare_fjall::BareFjall;
+
+type Append = (usize, Bytes, oneshot::Sender<()>);
 
 /// The thread. It ends with the last clone.
 #[derive(Clone)]
@@ -23,19 +26,38 @@ pub(super) struct Appends {
 }
 
 impl Appends {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    /// Appends to a file.
+    pub(super) fn to_file(folder: &Path) -> Result<Self> {
         let mut file = File::create(folder.join("appends"))?;
+        let mut bytes = Vec::new();
+        Ok(Self::start(move |records| {
+            bytes.clear();
+            for (_, record) in records {
+                bytes.extend_from_slice(record);
+            }
+            file.write_all(&bytes)?;
+            Ok(file.sync_data()?)
+        }))
+    }
+
+    /// Writes into the storage of the disk engine.
+    pub(super) fn to_fjall(folder: &Path) -> Result<Self> {
+        let mut fjall = BareFjall::open(folder)?;
+        Ok(Self::start(move |records| fjall.write(records)))
+    }
+
+    fn start(mut write: impl FnMut(&[(usize, Bytes)]) -> Result<()> + Send + 'static) -> Self {
         let (queue, appends): (_, Receiver<Append>) = sync_channel(QUEUED);
         let syncs = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&syncs);
         thread::spawn(move || {
             let (mut records, mut answers) = (Vec::new(), Vec::new());
             while let Ok(first) = appends.recv() {
-                for (record, answer) in std::iter::once(first).chain(appends.try_iter()) {
-                    records.extend_from_slice(&record);
+                for (channel, record, answer) in std::iter::once(first).chain(appends.try_iter()) {
+                    records.push((channel, record));
                     answers.push(answer);
                 }
-                if file.write_all(&records).and_then(|()| file.sync_data()).is_err() {
+                if write(&records).is_err() {
                     // The publishers notice by their missing answers.
                     return;
                 }
@@ -47,12 +69,12 @@ impl Appends {
                 }
             }
         });
-        Ok(Self { queue, syncs })
+        Self { queue, syncs }
     }
 
-    pub(super) async fn append(&self, record: Bytes) -> Result<()> {
+    pub(super) async fn append(&self, channel: usize, record: Bytes) -> Result<()> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send((record, answer)).context("the floor has ended, or too much waits")?;
+        self.queue.try_send((channel, record, answer)).context("the floor has ended, or too much waits")?;
         answered.await.context("the floor can't write")
     }
 

@@ -4,6 +4,7 @@
 //! clients of the load with sessions, run on the second.
 
 mod appends;
+mod bare_fjall;
 mod bare_redis;
 mod parts;
 mod subject;

@@ -49,7 +49,7 @@ impl Part {
     pub(super) fn suits(self, subject: Subject) -> bool {
         match self {
             Self::Publish => true,
-            Self::Deliver | Self::Cross => subject != Subject::Appends,
+            Self::Deliver | Self::Cross => !matches!(subject, Subject::Appends | Subject::BareFjall),
             Self::Idle | Self::Serve => !subject.is_floor(),
             // A start in memory finds nothing.
             Self::Start => !subject.is_floor() && subject != Subject::Memory,
@@ -134,7 +134,8 @@ impl Child {
         }
         let mut latencies = Vec::new();
         let rate = (limit / 2.0).min(HIGHEST_RATE);
-        self.paced(&target, rate, self.time(), |_, latency| latencies.push(latency)).await?;
+        let note = |_, latency, result: Result<()>| result.map(|()| latencies.push(latency));
+        self.paced(&target, rate, self.time(), note).await?;
         print_latencies("half", &mut latencies)
     }
 
@@ -207,14 +208,14 @@ impl Child {
         })
     }
 
-    /// Publishes at a rate. Calls the function with the time until each answer, and with the time since the beginning, after the
-    /// warm-up. Both count from the moment at which the publish was due.
+    /// Publishes at a rate. After the warm-up it calls the function with the time of each publish since the beginning, the time
+    /// until the answer, and the answer. Both times count from the moment at which the publish was due.
     pub(super) async fn paced(
         &self,
         target: &Target,
         rate: f64,
         time: Duration,
-        mut answered: impl FnMut(Duration, Duration),
+        mut answered: impl FnMut(Duration, Duration, Result<()>) -> Result<()>,
     ) -> Result<()> {
         let channels: Vec<Channel> = (0..CHANNELS).map(Channel::numbered).collect::<Result<_>>()?;
         let mut channels = channels.iter().cycle();
@@ -223,10 +224,9 @@ impl Child {
         let begun = ticks.tick().await;
         let mut published = 0_u64;
         let mut answers = JoinSet::new();
-        let mut note = |(since, latency): (Duration, Duration)| {
-            if let Some(since) = since.checked_sub(WARM_UP) {
-                answered(since, latency);
-            }
+        let mut note = |(since, latency, result): (Duration, Duration, _)| match since.checked_sub(WARM_UP) {
+            Some(since) => answered(since, latency, result),
+            None => result,
         };
         loop {
             let due = ticks.tick().await;
@@ -239,16 +239,16 @@ impl Child {
                 let Some(channel) = channels.next().cloned() else { break };
                 let target = target.clone();
                 answers.spawn(async move {
-                    target.publish(&channel, payload()).await?;
-                    anyhow::Ok((since, due.elapsed()))
+                    let result = target.publish(&channel, payload()).await;
+                    (since, due.elapsed(), result)
                 });
             }
             while let Some(answer) = answers.try_join_next() {
-                note(answer??);
+                note(answer?)?;
             }
         }
         while let Some(answer) = answers.join_next().await {
-            note(answer??);
+            note(answer?)?;
         }
         Ok(())
     }

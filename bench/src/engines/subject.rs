@@ -24,6 +24,8 @@ pub(crate) enum Subject {
     /// The floor of the disk engine with a sync before each answer: one thread that appends what waits to a file, syncs, and
     /// answers.
     Appends,
+    /// The same with the storage of the disk engine, and the keys of its batches.
+    BareFjall,
     /// A sync every 100 ms.
     DiskInterval,
     /// A sync before each answer.
@@ -38,13 +40,14 @@ pub(crate) enum Subject {
 impl Subject {
     /// `true` if it has no hub.
     pub(super) fn is_floor(self) -> bool {
-        matches!(self, Self::Appends | Self::BareRedis)
+        matches!(self, Self::Appends | Self::BareFjall | Self::BareRedis)
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Appends => "appends, synced",
+            Self::BareFjall => "bare fjall, synced",
             Self::DiskInterval => "disk, 100ms",
             Self::DiskAlways => "disk, always",
             Self::BareRedis => "bare redis client",
@@ -75,7 +78,10 @@ impl Target {
             return Ok(Self::Bare(Box::new(BareRedis::connect(url, history).await?)));
         }
         if child.subject == Subject::Appends {
-            return Ok(Self::Appends(Appends::open(&child.folder)?));
+            return Ok(Self::Appends(Appends::to_file(&child.folder)?));
+        }
+        if child.subject == Subject::BareFjall {
+            return Ok(Self::Appends(Appends::to_fjall(&child.folder)?));
         }
         Ok(Self::Hub(hub(child, history).await?))
     }
@@ -87,7 +93,7 @@ impl Target {
                 Ok(())
             }
             Self::Bare(bare) => bare.publish(channel.number, &payload.data).await,
-            Self::Appends(appends) => appends.append(payload.data).await,
+            Self::Appends(appends) => appends.append(channel.number, payload.data).await,
         }
     }
 
@@ -118,7 +124,9 @@ pub(super) async fn hub(child: &Child, history: History) -> Result<Hub> {
     };
     let redis = || child.redis.iter().map(String::as_str);
     Ok(match child.subject {
-        Subject::Memory | Subject::Appends | Subject::BareRedis => with(MemoryEngine::new(), history),
+        Subject::Memory | Subject::Appends | Subject::BareFjall | Subject::BareRedis => {
+            with(MemoryEngine::new(), history)
+        }
         Subject::DiskInterval => with(disk(Durability::Interval(Duration::from_millis(100)))?, history),
         Subject::DiskAlways => with(disk(Durability::Always)?, history),
         Subject::Redis => {

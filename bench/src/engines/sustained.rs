@@ -24,46 +24,62 @@ impl Child {
         let observer = Observer::start(&self.folder)?;
         let core = Core::of_this_process()?;
         let time = Duration::from_secs_f64(self.sustained);
-        let mut minutes: Vec<Vec<u32>> = Vec::new();
+        let mut minutes: Vec<Minute> = Vec::new();
         let mut states = vec![core.now()?];
-        self.paced(&target, rate, time, |due, latency| {
+        self.paced(&target, rate, time, |due, latency, result| {
             let minute = (due.as_secs() / MINUTE.as_secs()) as usize;
             if minutes.len() <= minute {
-                minutes.resize_with(minute + 1, Vec::new);
+                minutes.resize_with(minute + 1, Minute::default);
             }
-            // A failure to read the state is noticed at the end.
             if states.len() <= minute {
-                states.extend(core.now());
+                states.push(core.now()?);
             }
-            minutes[minute].push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+            match result {
+                Ok(()) => {
+                    minutes[minute].micros.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+                }
+                // Too many wait, because the machine or the engine stands still.
+                Err(_) => minutes[minute].refused += 1,
+            }
+            Ok(())
         })
         .await?;
         states.push(core.now()?);
         let delays = observer.stop()?;
         ensure!(states.len() > minutes.len(), "the state of the machine could not be read");
         println!("{HEAD}");
-        for (minute, latencies) in minutes.iter_mut().enumerate() {
+        let mut all = Minute::default();
+        for (minute, answers) in minutes.iter_mut().enumerate() {
             let (from, to) = (&states[minute], &states[minute + 1]);
             let delays = delays.iter().filter(|it| (it.at.as_secs() / MINUTE.as_secs()) as usize == minute);
-            print(&(minute + 1).to_string(), latencies, from, to, delays);
+            print(&(minute + 1).to_string(), answers, from, to, delays);
+            all.micros.append(&mut answers.micros);
+            all.refused += answers.refused;
         }
-        let mut all: Vec<u32> = minutes.concat();
         print("all", &mut all, &states[0], &states[states.len() - 1], delays.iter());
         Ok(())
     }
 }
 
-const HEAD: &str = "| minute | answers | p50, ms | p99 | p99.9 | longest | own use of the core, % | of others | stolen \
+/// The answers to the publishes of a minute.
+#[derive(Default)]
+struct Minute {
+    micros: Vec<u32>,
+    refused: u64,
+}
+
+const HEAD: &str = "| minute | answers | refused | p50, ms | p99 | p99.9 | longest | own use of the core, % | of others | stolen \
                     | longest sleep of 10 ms | longest sync of another file, ms |\n\
-                    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
+                    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
 
 fn print<'a>(
     name: &str,
-    latencies: &mut [u32],
+    answers: &mut Minute,
     from: &State,
     to: &State,
     delays: impl Iterator<Item = &'a Delay>,
 ) {
+    let Minute { micros: latencies, refused } = answers;
     latencies.sort_unstable();
     let at = |share: f64| {
         let place = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
@@ -75,7 +91,7 @@ fn print<'a>(
     let whole = (to.at - from.at).as_secs_f64() / 100.0;
     let own = (to.own - from.own).as_secs_f64();
     println!(
-        "| {name} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} |",
+        "| {name} | {} | {refused} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} |",
         latencies.len(),
         at(0.5),
         at(0.99),

@@ -49,9 +49,11 @@ const ROWS: [(&str, &str); 32] = [
 ];
 
 /// The engines with a ratio to another one, and its words.
-const RATIOS: [(Subject, Subject, &str); 4] = [
+const RATIOS: [(Subject, Subject, &str); 6] = [
     (Subject::DiskInterval, Subject::Memory, "disk, 100ms / memory"),
     (Subject::DiskAlways, Subject::Appends, "disk, always / appends"),
+    (Subject::BareFjall, Subject::Appends, "bare fjall / appends"),
+    (Subject::DiskAlways, Subject::BareFjall, "disk, always / bare fjall"),
     (Subject::Redis, Subject::BareRedis, "redis / bare client"),
     (Subject::RedisCluster, Subject::BareRedis, "cluster / bare client"),
 ];
