@@ -231,7 +231,11 @@ fn documented_user() -> String {
 #[tokio::test]
 async fn the_documented_rights_are_sufficient_and_a_user_without_them_is_refused() {
     let words = documented_user();
-    let users = vec![words, "nobody on >swordfish +@connection".into(), "deaf on >swordfish ~* +@all".into()];
+    let users = vec![
+        words,
+        "nobody on >swordfish +@connection".into(),
+        "deaf on >swordfish resetchannels ~* +@all".into(),
+    ];
     let redis = RedisServer::start(Options { users, ..Options::default() }).await;
     let with = |user: &str| {
         let settings = "password = { env = \"REDIS_PASSWORD_OF_TEST\" }";

@@ -94,7 +94,7 @@ impl Shared {
 
     /// The name of the command that delivers.
     pub(crate) fn delivery_command(&self) -> Bytes {
-        Bytes::from_static(if self.is_cluster() { b"SPUBLISH" } else { b"PUBLISH" })
+        Bytes::from_static(if self.queues.servers().is_sharded() { b"SPUBLISH" } else { b"PUBLISH" })
     }
 }
 

@@ -68,14 +68,15 @@ impl RedisEngine {
             owner: Owner::new(),
             has_wrong_clock: AtomicBool::new(false),
         });
-        // If a check fails, the tasks end with the engine.
+        // The subscriptions depend on its results.
+        shared.check().await?;
         let tasks = vec![
             tokio::spawn(keep(Arc::downgrade(&shared.subscriptions))).abort_handle(),
             tokio::spawn(end_graces(Arc::downgrade(&shared))).abort_handle(),
             tokio::spawn(tidy(Arc::downgrade(&shared))).abort_handle(),
         ];
+        // If they are not confirmed, the tasks end with the engine.
         let engine = Self { shared, tasks };
-        engine.shared.check().await?;
         engine.shared.subscriptions.started(patience).await?;
         // Nothing of this node is there yet, so nothing of it can be lost.
         engine.shared.queues.servers().take_new_process();

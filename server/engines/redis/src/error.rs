@@ -50,14 +50,11 @@ impl Error {
 
     /// A failure of a connection to a server, or an error that the server has sent.
     pub(crate) fn of_server(server: &str, error: redis::RedisError) -> Self {
-        let code = error.code().unwrap_or_default();
+        let code = code_of(&error);
         let (kind, message) = match error.kind() {
             redis::ErrorKind::AuthenticationFailed => (ErrorKind::Permission, LOGIN),
             redis::ErrorKind::Server(ServerErrorKind::NoPerm) => (ErrorKind::Permission, RIGHTS),
-            // From within a script.
-            _ if error.detail().is_some_and(|detail| detail.contains("user executing the script can't")) => {
-                (ErrorKind::Permission, RIGHTS)
-            }
+            _ if is_right_of_script(&error) => (ErrorKind::Permission, RIGHTS),
             _ if is_wrong_type(&error) => (ErrorKind::Foreign, OTHERS),
             redis::ErrorKind::RESP3NotSupported => (ErrorKind::Unsuitable, VERSION),
             _ if matches!(code, "WRONGPASS" | "NOAUTH") => (ErrorKind::Permission, LOGIN),
@@ -86,6 +83,24 @@ impl Error {
 
 fn is_wrong_type(error: &redis::RedisError) -> bool {
     error.code() == Some("WRONGTYPE") || error.detail().is_some_and(|detail| detail.contains("WRONGTYPE"))
+}
+
+/// `true` if a script was refused a command, a key or a channel. Such an error has no code of its own.
+fn is_right_of_script(error: &redis::RedisError) -> bool {
+    let words = ["user executing the script can't", "ACL failure in script"];
+    error.detail().is_some_and(|detail| words.iter().any(|words| detail.contains(words)))
+}
+
+/// The code of a server's error; empty for other errors.
+pub(crate) fn code_of(error: &redis::RedisError) -> &str {
+    error.detail().and_then(code_in_script).or_else(|| error.code()).unwrap_or_default()
+}
+
+/// The code of an error within a script. Redis 6.2 has it in the text: `Error running script (call to f_…): @user_script:1:
+/// @user_script: 1: -OOM command not allowed …`.
+fn code_in_script(detail: &str) -> Option<&str> {
+    let (_, error) = detail.strip_prefix("Error running script ")?.split_once(": -")?;
+    error.split(' ').next()
 }
 
 /// `true` for errors of a server that pass by themselves.
@@ -139,5 +154,42 @@ impl From<Error> for EngineError {
             ErrorKind::Unexpected => EngineErrorKind::Internal,
         };
         Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::RedisError;
+
+    use super::*;
+
+    fn error(code: &str, detail: &str) -> RedisError {
+        redis::make_extension_error(code.into(), Some(detail.into()))
+    }
+
+    #[test]
+    fn an_error_within_a_script_has_its_own_code_also_before_redis_7() {
+        let nested = |words: &str| {
+            error("ERR", &format!("Error running script (call to f_b3d8): @user_script:1: {words}"))
+        };
+        let full = nested("@user_script: 1: -OOM command not allowed when used memory > 'maxmemory'.");
+        assert_eq!(code_of(&full), "OOM");
+        assert_eq!(Error::of_server("x", full).kind(), ErrorKind::Unavailable);
+        assert_eq!(code_of(&nested("@user_script: 1: -READONLY You can't write: -1")), "READONLY");
+        let foreign = nested("WRONGTYPE Operation against a key holding the wrong kind of value");
+        assert_eq!(Error::of_server("x", foreign).kind(), ErrorKind::Foreign);
+        assert_eq!(code_of(&error("OOM", "command not allowed: -1")), "OOM");
+    }
+
+    #[test]
+    fn a_missing_right_of_a_script_is_a_missing_right_in_every_version() {
+        for words in [
+            "Error running script (call to f_49): @user_script:1: @user_script: 1: The user executing the script can't \
+             access at least one of the keys mentioned in the command arguments",
+            "ACL failure in script: No permissions to access a channel script: 4970, on @user_script:1.",
+        ] {
+            let error = Error::of_server("x", error("ERR", words));
+            assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::message::{number, text};
-use crate::options::Acknowledge;
+use crate::options::{Acknowledge, ServerKind};
 use crate::partition::Partition;
 use crate::queue::{Command, strange};
 use crate::scripts::ScriptName;
@@ -36,9 +36,11 @@ impl Shared {
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let servers = self.queues.servers();
         servers.refresh().await?;
+        let mut can_shard = true;
         for partitions in servers.by_server().into_values() {
             for partition in partitions.into_iter().take(1) {
                 let link = servers.link(partition).await?;
+                can_shard &= link.facts.version >= SHARDED;
                 if matches!(servers.options.acknowledge, Acknowledge::Disks(_))
                     && link.facts.version < WAITAOF
                 {
@@ -58,8 +60,47 @@ impl Shared {
             }
         }
         self.check_format().await?;
+        if servers.options.kind == ServerKind::Cluster {
+            self.agree_on_deliveries(can_shard).await?;
+        }
         self.check_rights().await?;
         self.read_store().await
+    }
+
+    /// Decides by which commands deliveries travel in a cluster. The first node of a fleet decides for all: otherwise two nodes
+    /// would not hear each other after an upgrade of the servers.
+    async fn agree_on_deliveries(&self, can_shard: bool) -> Result<(), Error> {
+        let key = self.keys.of_fleet("deliveries");
+        self.ask(self.keep_deliveries(can_shard)).await?;
+        let found = self.ask(Command::Plain(vec!["GET".into(), key.clone()])).await?;
+        let name = String::from_utf8_lossy(&key);
+        let is_sharded = match text(&found).as_deref() {
+            Some(DELIVERIES_SHARDED) => true,
+            Some(DELIVERIES_TO_ALL) => false,
+            _ => {
+                let words = format!("the key {name} belongs to another program: use another prefix");
+                return Err(Error::new(ErrorKind::Foreign, words));
+            }
+        };
+        if is_sharded && !can_shard {
+            let words = format!(
+                "a server of the cluster is older than Redis 7, and this fleet began with newer ones: replace it, or stop every node of the fleet and remove the key {name}"
+            );
+            return Err(Error::new(ErrorKind::Unsuitable, words));
+        }
+        if can_shard && !is_sharded {
+            tracing::warn!(
+                "this fleet began on a cluster older than Redis 7, whose servers send each delivery to every other server: to end that, stop every node of the fleet, remove the key {name}, and start them"
+            );
+        }
+        self.queues.servers().is_sharded.store(is_sharded, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Notes the commands of deliveries, unless they are noted already.
+    fn keep_deliveries(&self, is_sharded: bool) -> Command {
+        let value = if is_sharded { DELIVERIES_SHARDED } else { DELIVERIES_TO_ALL };
+        Command::Plain(vec!["SETNX".into(), self.keys.of_fleet("deliveries"), value.into()])
     }
 
     /// Tries the commands of the scripts.
@@ -97,6 +138,11 @@ impl Shared {
 
     /// Reads scope and clock. A scope that is gone is made anew.
     pub(crate) async fn read_store(&self) -> Result<(), Error> {
+        let servers = self.queues.servers();
+        if servers.options.kind == ServerKind::Cluster {
+            // Redis may have lost everything.
+            self.ask(self.keep_deliveries(servers.is_sharded())).await?;
+        }
         let key = self.keys.of_fleet("scope");
         let new = format!("{:016x}", crate::random());
         self.ask(Command::Plain(vec!["SETNX".into(), key.clone(), new.into()])).await?;
@@ -150,6 +196,13 @@ const CLOCK_TOLERANCE: u64 = 5_000;
 
 /// The first version that can wait for disks.
 const WAITAOF: (u32, u32) = (7, 2);
+
+/// The first version with deliveries that stay on one server of a cluster.
+const SHARDED: (u32, u32) = (7, 0);
+
+/// The values of the key that says how deliveries travel in a cluster.
+const DELIVERIES_SHARDED: &str = "sharded";
+const DELIVERIES_TO_ALL: &str = "all";
 
 /// The format of the keys. A later version that changes them has another number.
 const FORMAT: &str = "wirehub 1";

@@ -17,7 +17,6 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::engine::{RedisEngine, Shared};
 use crate::keys::Place;
 use crate::message::{bytes, decode, encode, number, position, text};
-use crate::options::ServerKind;
 use crate::queue::{Command, answer_of};
 use crate::scripts::ScriptName;
 
@@ -118,10 +117,6 @@ impl Shared {
         let place = Place::of(channel);
         let command = Command::Script { name, keys: self.log_keys(channel).into(), arguments };
         self.queues.push(place.partition, place.line, false, command)
-    }
-
-    pub(crate) fn is_cluster(&self) -> bool {
-        self.queues.servers().options.kind == ServerKind::Cluster
     }
 }
 

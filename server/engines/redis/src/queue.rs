@@ -11,12 +11,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, ServerErrorKind, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use wirehub_hub::engine::EngineFuture;
 
-use crate::error::{Error, ErrorKind, is_temporary_code};
+use crate::error::{Error, ErrorKind, code_of, is_temporary_code};
 use crate::figures::Figures;
 use crate::keys::Keys;
 use crate::link::Link;
@@ -387,18 +387,16 @@ fn judge(answer: Value, link: &Link) -> Verdict {
         Ok(value) => return Verdict::Done(Ok(value)),
         Err(error) => error,
     };
-    let cause = match error.kind() {
-        redis::ErrorKind::Server(ServerErrorKind::NoScript) => Cause::NoScript,
-        _ if error.code() == Some("NOTADOPTED") => Cause::NotAdopted,
-        redis::ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ReadOnly) => Cause::Moved,
-        redis::ErrorKind::Server(ServerErrorKind::Ask) => match error.redirect_node() {
+    let cause = match code_of(&error) {
+        "NOSCRIPT" => Cause::NoScript,
+        "NOTADOPTED" => Cause::NotAdopted,
+        "MOVED" | "READONLY" => Cause::Moved,
+        "ASK" => match error.redirect_node() {
             Some((node, _)) => Cause::Ask(redirected(node, &link.server)),
             None => Cause::Busy,
         },
-        _ if matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS")) => {
-            return Verdict::Done(Err(link.error(error)));
-        }
-        _ if error.code().is_some_and(is_temporary_code) => Cause::Busy,
+        "OOM" | "MISCONF" | "NOREPLICAS" => return Verdict::Done(Err(link.error(error))),
+        code if is_temporary_code(code) => Cause::Busy,
         _ => return Verdict::Done(Err(link.error(error))),
     };
     Verdict::Again(cause)

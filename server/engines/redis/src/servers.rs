@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -24,6 +24,9 @@ pub(crate) struct Servers {
     connecting: AsyncMutex<()>,
     /// Notified when a server or connection has changed.
     pub(crate) changed: Notify,
+    /// `true` if deliveries stay on the server of their partition: by `SPUBLISH`, in a cluster of Redis 7. Otherwise each server
+    /// of a cluster sends them to every other one.
+    pub(crate) is_sharded: AtomicBool,
 }
 
 #[derive(Default)]
@@ -51,7 +54,13 @@ impl Servers {
             state: Mutex::default(),
             connecting: AsyncMutex::default(),
             changed: Notify::new(),
+            is_sharded: AtomicBool::new(false),
         }
+    }
+
+    /// Whether deliveries are sharded. Known, and final, once the engine is connected.
+    pub(crate) fn is_sharded(&self) -> bool {
+        self.is_sharded.load(Ordering::Relaxed)
     }
 
     /// A connection to the server of a partition.

@@ -245,10 +245,10 @@ impl Subscriptions {
             }
         };
         let (missing, unwanted) = self.state.lock().differences(line.number, partitions);
-        let is_cluster = self.servers.options.kind == ServerKind::Cluster;
+        let is_sharded = self.servers.is_sharded();
         let (subscribe, unsubscribe) =
-            if is_cluster { ("SSUBSCRIBE", "SUNSUBSCRIBE") } else { ("SUBSCRIBE", "UNSUBSCRIBE") };
-        for names in groups(missing, is_cluster) {
+            if is_sharded { ("SSUBSCRIBE", "SUNSUBSCRIBE") } else { ("SUBSCRIBE", "UNSUBSCRIBE") };
+        for names in groups(missing, is_sharded) {
             if let Err(error) = self.command(&line, subscribe, &names).await {
                 let partitions: Vec<_> = names.iter().map(|(_, partition)| *partition).collect();
                 self.servers.set_stale();
@@ -257,7 +257,7 @@ impl Subscriptions {
             }
             self.state.lock().confirm(line.number, &names);
         }
-        for names in groups(unwanted, is_cluster) {
+        for names in groups(unwanted, is_sharded) {
             if let Err(error) = self.command(&line, unsubscribe, &names).await {
                 // The connection is dead, or the partition is elsewhere: either way the subscription is over.
                 tracing::debug!("{error}");
@@ -464,10 +464,10 @@ impl Line {
     }
 }
 
-/// Names that fit in one command: of one slot in a cluster.
-fn groups(mut names: Vec<InPartition>, is_cluster: bool) -> Vec<Vec<InPartition>> {
+/// Names that fit in one command: of one slot if deliveries are sharded.
+fn groups(mut names: Vec<InPartition>, is_sharded: bool) -> Vec<Vec<InPartition>> {
     names.sort_unstable_by_key(|(_, partition)| *partition);
-    let by_slot: Vec<&[InPartition]> = match is_cluster {
+    let by_slot: Vec<&[InPartition]> = match is_sharded {
         true => names.chunk_by(|(_, one), (_, other)| one == other).collect(),
         false => vec![&names],
     };
@@ -533,15 +533,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_command_has_names_of_one_slot_in_a_cluster() {
+    fn one_command_has_names_of_one_slot_if_deliveries_are_sharded() {
         let names: Vec<_> = (0..600)
             .map(|number| {
                 (Bytes::from(number.to_string()), Partition::of(&[u8::try_from(number % 2).unwrap()]))
             })
             .collect();
-        let of_cluster = groups(names.clone(), true);
-        assert!(of_cluster.iter().all(|group| group.iter().all(|(_, partition)| *partition == group[0].1)));
-        assert_eq!(of_cluster.iter().map(Vec::len).collect::<Vec<_>>(), [256, 44, 256, 44]);
+        let sharded = groups(names.clone(), true);
+        assert!(sharded.iter().all(|group| group.iter().all(|(_, partition)| *partition == group[0].1)));
+        assert_eq!(sharded.iter().map(Vec::len).collect::<Vec<_>>(), [256, 44, 256, 44]);
         assert_eq!(groups(names, false).iter().map(Vec::len).collect::<Vec<_>>(), [256, 256, 88]);
         assert!(groups(Vec::new(), false).iter().all(Vec::is_empty));
     }

@@ -196,9 +196,20 @@ async fn a_master_that_steps_down_is_left_at_once() {
 #[tokio::test]
 async fn a_slot_that_moves_to_another_server_loses_nothing() {
     let cluster = RedisCluster::start(3, 0).await;
-    let stream = Stream::start(&cluster_options(&cluster)).await;
+    a_slot_moves(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_loses_nothing_if_every_server_gets_every_delivery() {
+    let cluster = RedisCluster::start(3, 0).await;
+    begin_with_deliveries(&cluster, "all").await;
+    a_slot_moves(&cluster).await;
+}
+
+async fn a_slot_moves(cluster: &RedisCluster) {
+    let stream = Stream::start(&cluster_options(cluster)).await;
     stream.flows(100).await;
-    let slot = slot_of(&cluster, "a").await;
+    let slot = slot_of(cluster, "a").await;
     for _ in 0..3 {
         let from = cluster.shard_of(slot).await;
         let migration = cluster.begin_migration(slot, (from + 1) % 3).await;
@@ -228,13 +239,54 @@ async fn deliveries_go_on(nodes: &[Arc<Node>]) {
 
 /// The slot of a channel.
 async fn slot_of(cluster: &RedisCluster, channel: &str) -> u16 {
+    let (_, key) = find_key(cluster, &format!("c:{channel}")).await;
+    cluster.slot_of(&key).await
+}
+
+/// A key, by its end, and its server.
+async fn find_key<'a>(cluster: &'a RedisCluster, end: &str) -> (&'a RedisServer, String) {
     for address in cluster.addresses() {
-        let key = cluster.server(address).cli(&["KEYS", &format!("wirehub{{*}}:c:{channel}")]).await;
+        let server = cluster.server(address);
+        let key = server.cli(&["KEYS", &format!("wirehub{{*}}:{end}")]).await;
         if !key.is_empty() {
-            return cluster.slot_of(&key).await;
+            return (server, key);
         }
     }
-    panic!("{channel} has no state")
+    panic!("no key ends with {end}")
+}
+
+/// Makes a fleet one that began with these commands for deliveries. Returns those that the version of the servers has chosen.
+async fn begin_with_deliveries(cluster: &RedisCluster, deliveries: &str) -> String {
+    drop(Node::start(&cluster_options(cluster)).await);
+    change_deliveries(cluster, deliveries).await
+}
+
+/// Returns the value before.
+async fn change_deliveries(cluster: &RedisCluster, deliveries: &str) -> String {
+    let (server, key) = find_key(cluster, "f:deliveries").await;
+    let before = server.cli(&["GET", &key]).await;
+    server.cli(&["SET", &key, deliveries]).await;
+    before
+}
+
+#[tokio::test]
+async fn the_first_node_decides_how_deliveries_travel_and_others_follow_or_are_refused() {
+    let cluster = RedisCluster::start(3, 0).await;
+    let version = cluster.master(0).await.info("redis_version").await.unwrap();
+    let can_shard = !version.starts_with("6.");
+    let chosen = begin_with_deliveries(&cluster, "sharded").await;
+    assert_eq!(chosen, if can_shard { "sharded" } else { "all" }, "{version}");
+    match RedisEngine::connect(cluster_options(&cluster)).await {
+        Ok(_) => assert!(can_shard, "{version}"),
+        Err(error) => {
+            assert!(!can_shard, "{version}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Unsuitable);
+            assert!(error.to_string().contains("older than Redis 7"), "{error}");
+        }
+    }
+    change_deliveries(&cluster, "something").await;
+    let error = RedisEngine::connect(cluster_options(&cluster)).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Foreign, "{error}");
 }
 
 #[tokio::test]
@@ -427,18 +479,22 @@ async fn a_publish_waits_for_a_replica_if_it_has_to() {
 }
 
 #[tokio::test]
-async fn an_old_server_that_can_not_wait_for_disks_is_refused_at_the_start() {
-    let server = RedisServer::start(Options::default()).await;
+async fn a_publish_waits_for_disks_if_the_version_can_and_is_refused_at_the_start_if_not() {
+    let server = RedisServer::start(Options { append: Append::Always, ..Options::default() }).await;
     let version = server.info("redis_version").await.unwrap();
-    let options = RedisOptions::single(&server.url()).unwrap().acknowledge(Acknowledge::Disks(0));
-    let connected = RedisEngine::connect(options).await;
     let can_wait = !["6.", "7.0.", "7.1."].iter().any(|old| version.starts_with(old));
-    match connected {
-        Ok(_) => assert!(can_wait, "{version}"),
-        Err(error) => {
-            assert!(!can_wait, "{version}: {error}");
-            assert_eq!(error.kind(), ErrorKind::Unsuitable);
-            assert!(error.to_string().contains("replicas:N"), "{error}");
-        }
+    let options = RedisOptions::single(&server.url()).unwrap().acknowledge(Acknowledge::Disks(0));
+    if !can_wait {
+        let error = RedisEngine::connect(options).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsuitable, "{version}: {error}");
+        assert!(error.to_string().contains("replicas:N"), "{error}");
+        return;
     }
+    let node = Node::start(&options.answer_timeout(Duration::from_millis(900))).await;
+    assert_eq!(node.publish("a", 1).await.offset, 1);
+    server.cli(&["CONFIG", "SET", "appendonly", "no"]).await;
+    let error = node.try_publish("a", 2, "").await.unwrap_err();
+    assert!(error.to_string().contains("acknowledge"), "{error}");
+    server.cli(&["CONFIG", "SET", "appendonly", "yes"]).await;
+    until("the file", async || node.try_publish("a", 3, "").await.map(drop)).await;
 }
