@@ -10,6 +10,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod fleet;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -28,12 +29,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use wirehub_client::{Address, Client, ClientState, Config, Gap, Subscription};
+use wirehub_client::{Address, Client, ClientState, Config, Gap};
 use wirehub_common::code::CloseCode;
-use wirehub_common::{ChannelName, Payload, frame};
-use wirehub_server::auth::Authenticated;
-use wirehub_server::jwt::{Algorithm, Signer};
-use wirehub_test_redis::{Options, RedisServer, until};
+use wirehub_common::{ChannelName, Payload};
 use wirehub_tests::{gap, next, publication, soon};
 
 /// A program that is killed when its test is over.
@@ -133,12 +131,11 @@ impl Proxy {
         }
     }
 
-    async fn client(&self, config: Config) -> Client {
+    /// A client that is not connected yet.
+    fn client(&self, config: Config) -> Client {
         let address = Address::parse(&format!("wss://localhost:{}/ws", self.port)).unwrap();
         let trusting = address.with_root_certificates(self.certificate.as_bytes()).unwrap();
-        let client = wirehub_client::client(trusting, config);
-        soon(client.connect()).await.unwrap();
-        client
+        wirehub_client::client(trusting, config)
     }
 }
 
@@ -239,7 +236,8 @@ async fn holds_behind(mut setup: Setup) {
     const BOB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
     // A client that speaks Wirehub, over the proxy's TLS.
-    let client = setup.proxy.client(Config::default()).await;
+    let client = setup.proxy.client(Config::default());
+    soon(client.connect()).await.unwrap();
     let channel = ChannelName::new("chat:lobby").unwrap();
     let mut heard = client.subscribe_raw(channel.clone()).unwrap();
     soon(heard.ready()).await.unwrap();
@@ -295,107 +293,4 @@ async fn clients_are_served_behind_nginx() {
 #[ignore = "it needs HAProxy: run `cargo xtask test proxies`"]
 async fn clients_are_served_behind_haproxy() {
     holds_behind(Setup::start("haproxy.cfg", haproxy).await).await;
-}
-
-/// Three servers with the configuration in `server/deploy/fleet/` and their Redis, behind a proxy.
-struct Fleet {
-    servers: Vec<Running>,
-    proxy: Proxy,
-    redis: RedisServer,
-    _folder: tempfile::TempDir,
-}
-
-const PASSWORD: &str = "swordfish";
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-impl Fleet {
-    async fn start(configuration: &str, start: Start) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // The server of the tests has its own address.
-        let settings = shipped("fleet/redis.conf").replace("PASSWORD", PASSWORD);
-        let settings =
-            settings.lines().filter(|line| !line.starts_with("bind ") && !line.starts_with("port "));
-        let config = settings.map(str::to_owned).collect();
-        let redis = RedisServer::start(Options { config, ..Options::default() }).await;
-        let config = replaced(&shipped("fleet/wirehub.toml"), "redis://10.0.0.9:6379", &redis.url());
-        let config = replaced(&config, "trusted = [\"10.0.0.10\"]", "trusted = [\"127.0.0.1\"]");
-        for (name, text) in [("wirehub.toml", &*config), ("wirehub.key", SECRET), ("redis.key", PASSWORD)] {
-            fs::write(folder.path().join(name), text).unwrap();
-        }
-        let (mut servers, mut addresses) = (Vec::new(), Vec::new());
-        for shipped in ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"] {
-            let (server, address) = serve(folder.path(), "127.0.0.1:0");
-            servers.push(server);
-            addresses.push((shipped, address));
-        }
-        let proxy = Proxy::start(configuration, start, &addresses).await;
-        Self { servers, proxy, redis, _folder: folder }
-    }
-
-    async fn client(&self, number: usize) -> Client {
-        let signer = Signer::from_secret(Algorithm::Hs256, SECRET.as_bytes()).unwrap();
-        let token = signer.sign(&Authenticated::user(format!("user-{number}"))).unwrap();
-        self.proxy.client(Config::new().token(token)).await
-    }
-}
-
-/// Clients move from server to server, and each of them receives each message once and in order.
-async fn a_fleet_holds_behind(mut fleet: Fleet) {
-    let channel = ChannelName::new("chat:lobby").unwrap();
-    let mut clients = Vec::new();
-    for number in 0..6 {
-        let client = fleet.client(number).await;
-        let mut heard = client.subscribe_raw(channel.clone()).unwrap();
-        soon(heard.ready()).await.unwrap();
-        clients.push((client, heard));
-    }
-    let mut sent = 0;
-    let mut publish_and_hear = async |clients: &mut Vec<(Client, Subscription<Payload>)>| {
-        for _ in 0..20 {
-            sent += 1;
-            let message = Payload::json(sent.to_string());
-            let client = clients[sent % clients.len()].0.clone();
-            soon(client.publish_raw(channel.clone(), message)).await.unwrap();
-        }
-        for (_, heard) in clients {
-            for number in sent - 19..=sent {
-                assert_eq!(publication(heard).await.message, Payload::json(number.to_string()));
-            }
-        }
-    };
-    publish_and_hear(&mut clients).await;
-    let members = soon(clients[0].0.presence(channel.clone())).await.unwrap();
-    assert_eq!(members.len(), 6, "the members of all servers");
-
-    // SIGKILL for one, and an orderly stop of another one. No message is missing.
-    let changes: Vec<_> = clients.iter().map(|(client, _)| client.state_changes()).collect();
-    drop(fleet.servers.remove(0));
-    publish_and_hear(&mut clients).await;
-    let mut stopped = fleet.servers.remove(0);
-    stopped.signal("TERM");
-    publish_and_hear(&mut clients).await;
-    assert!(stopped.0.wait().unwrap().success());
-    publish_and_hear(&mut clients).await;
-    let moved = changes.into_iter().map(|mut changes| changes.next().now_or_never().is_some());
-    let moved = moved.filter(|has_moved| *has_moved).count();
-    assert!((2..=5).contains(&moved), "{moved} of 6 clients had to move: they were on all servers");
-
-    // Redis is killed, and starts again with its append-only file.
-    fleet.redis.kill();
-    fleet.redis.restart().await;
-    let request = frame::History { channel: channel.clone(), limit: 1000, since: None, reverse: false };
-    let page = until("the history", async || clients[0].0.history_raw(request.clone()).await).await;
-    assert_eq!(page.publications.len(), sent, "nothing is lost");
-}
-
-#[tokio::test]
-#[ignore = "it needs nginx and Redis: run `cargo xtask test proxies`"]
-async fn three_servers_on_one_redis_are_one_behind_nginx() {
-    a_fleet_holds_behind(Fleet::start("fleet/nginx.conf", nginx).await).await;
-}
-
-#[tokio::test]
-#[ignore = "it needs HAProxy and Redis: run `cargo xtask test proxies`"]
-async fn three_servers_on_one_redis_are_one_behind_haproxy() {
-    a_fleet_holds_behind(Fleet::start("fleet/haproxy.cfg", haproxy).await).await;
 }
