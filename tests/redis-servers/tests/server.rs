@@ -131,7 +131,8 @@ async fn users_have_their_passwords_and_rights() {
     assert_eq!(over_tcp(&server, "AUTH secret").await, "+OK\r\n");
     assert_eq!(over_tcp(&server, "AUTH ann hers").await, "+OK\r\n");
     let rights = server.cli(&["ACL", "GETUSER", "ann"]).await;
-    assert!(rights.contains("-flushall") && rights.contains("~own:*"), "{rights}");
+    // Redis 6.2 lists the patterns of keys without their sign.
+    assert!(rights.contains("-flushall") && rights.contains("own:*"), "{rights}");
     assert_eq!(server.cli(&["CONFIG", "GET", "maxmemory-policy"]).await, "maxmemory-policy\nallkeys-lru");
 }
 
