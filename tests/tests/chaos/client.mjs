@@ -1,5 +1,5 @@
-// A client of the npm package in the chaos test: `node client.mjs URL NAME CHANNEL…`. It subscribes to every channel and prints
-// `ready`. A line on its input makes it publish in each channel in turn, the next line makes it publish no more, and the end of
+// A client of the npm package in the chaos test: `node client.mjs URL NAME TOKEN careful|careless CHANNEL…`. It subscribes to every
+// channel and prints `ready`. A careful one acknowledges each alarm. A line on its input makes it publish in each channel in turn, the next line makes it publish no more, and the end of
 // the input ends it. Every event is printed as a line of JSON.
 
 import { once } from 'node:events';
@@ -11,9 +11,27 @@ import { Client } from '@wirehub/client';
 const PACE = 20;
 const PATIENT = 30_000;
 
-const [url, name, ...channels] = process.argv.slice(2);
-const client = new Client(url, { name: 'chaos', timeout: PATIENT });
+const [url, name, token, care, ...channels] = process.argv.slice(2);
+const client = new Client(url, { name: 'chaos', timeout: PATIENT, token });
 const print = (...event) => console.log(JSON.stringify(event));
+
+client.addEventListener('alarm', async (alarm) => {
+  // It is for new sessions.
+  if (alarm.channel === 'alarm:last') return;
+  print('alarm', alarm.id);
+  while (care === 'careful') {
+    try {
+      await alarm.acknowledge();
+      print('alarm-acknowledged', alarm.id);
+      return;
+    } catch (error) {
+      // A temporary refusal is not repeated by the client.
+      if (!error.temporary) return;
+      await new Promise((resolve) => setTimeout(resolve, PACE));
+    }
+  }
+});
+client.addEventListener('withdraw', ({ id }) => print('withdrawn', id));
 
 const subscriptions = channels.map((channel) => {
   const subscription = client.subscribe(channel);

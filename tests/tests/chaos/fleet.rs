@@ -1,6 +1,7 @@
 //! The programs of a run: nodes behind HAProxy, and the store of their engine.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +12,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use wirehub_server::auth::Authenticated;
+use wirehub_server::jwt::{Algorithm, Signer};
 use wirehub_test_redis::{Append, Line, Options, Port, Process, RedisCluster, RedisServer, Sentinels, until};
 
 use crate::checker::Promise;
@@ -18,6 +21,9 @@ use crate::random::Random;
 
 /// The longest fault between a node and Redis, and the longest pause of Redis.
 const LONGEST_FAULT: Duration = Duration::from_secs(4);
+
+/// The key of tokens and of the HTTP API.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// The kind of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +112,19 @@ impl Shape {
         actions
     }
 
+    /// Whether the store may lose something that it has answered.
+    pub(crate) fn may_lose(self, action: Action) -> bool {
+        match (self.engine, action) {
+            (Engine::Memory, _) => true,
+            (Engine::Disk, _) => false,
+            (Engine::Redis(Kind::Single), action) => action == Action::KillStore,
+            // A pause is long enough for a failover.
+            (Engine::Redis(Kind::Sentinels | Kind::Cluster), action) => {
+                matches!(action, Action::KillMaster | Action::FailOver | Action::PauseStore)
+            }
+        }
+    }
+
     /// The faults of the store.
     pub(crate) fn store_actions(self) -> Vec<Action> {
         let of_nodes = [Action::KillNode, Action::TerminateNode];
@@ -131,6 +150,7 @@ impl Fleet {
             "only Redis serves more than one node"
         );
         let folder = tempfile::Builder::new().prefix("wirehub-chaos-").tempdir().unwrap();
+        fs::write(folder.path().join("secret.key"), SECRET).unwrap();
         let store = Store::start(shape).await;
         let nodes: Vec<Node> = (0..shape.nodes)
             .map(|index| Node::new(shape, folder.path(), index, &store.config(index)))
@@ -147,6 +167,35 @@ impl Fleet {
     /// The address for clients.
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/ws", self.port.address())
+    }
+
+    /// The addresses of the nodes themselves.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.port.address()).collect()
+    }
+
+    /// A token of a user.
+    pub(crate) fn token(user: &str) -> String {
+        let signer = Signer::from_secret(Algorithm::Hs256, SECRET.as_bytes()).unwrap();
+        signer.sign(&Authenticated::user(user)).unwrap()
+    }
+
+    /// A request to the HTTP API of a node. The answer is its body, if it is a success.
+    pub(crate) async fn ask(
+        node: SocketAddr,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<String, String> {
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close");
+        let rights = format!("authorization: Bearer {SECRET}\r\ncontent-type: application/json");
+        let request = format!("{head}\r\n{rights}\r\ncontent-length: {length}\r\n\r\n{body}");
+        let response = exchange(node, &request).await.map_err(|error| error.to_string())?;
+        match response.split_once("\r\n\r\n") {
+            Some((head, body)) if head.starts_with("HTTP/1.1 2") => Ok(body.to_owned()),
+            _ => Err(response),
+        }
     }
 
     /// The folder of configurations and logs.
@@ -304,7 +353,8 @@ impl Node {
         let text = format!(
             "[server]\nanonymous = true\n[proxy]\ntrusted = [\"127.0.0.1\"]\n\
              [limits]\nreconnect_window = \"200ms\"\n\
-             [namespace.chaos]\nhistory_size = 1000000\nhistory_ttl = \"1h\"\nhistory_bytes = \"256MiB\"\n{store}"
+             [[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n[[api.keys]]\nfile = \"secret.key\"\n\
+             [namespace.chaos]\npresence = \"everybody\"\nhistory_size = 1000000\nhistory_ttl = \"1h\"\nhistory_bytes = \"256MiB\"\n{store}"
         );
         fs::write(&config, text).unwrap();
         let port = Port::reserve();
@@ -412,14 +462,8 @@ fn haproxy() -> PathBuf {
 }
 
 async fn answers_ready(address: SocketAddr) -> Result<(), String> {
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await?;
-        Ok::<_, std::io::Error>(response)
-    };
-    match ask.await {
+    let request = "GET /ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    match exchange(address, request).await {
         Ok(response) if response.starts_with("HTTP/1.1 200") => Ok(()),
         Ok(response) => {
             let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
@@ -427,4 +471,13 @@ async fn answers_ready(address: SocketAddr) -> Result<(), String> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The response to a request that closes its connection.
+async fn exchange(address: SocketAddr, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }

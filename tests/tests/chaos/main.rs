@@ -1,6 +1,7 @@
 //! Chaos: a fleet behind HAProxy, clients that publish and listen, and random faults. At the end every acknowledged message
 //! has reached every subscriber, once and in order, or the subscriber was notified of a gap at its place; and no two messages
-//! have the same place.
+//! have the same place. Every alarm has been shown to each of its users once, and comes again to new sessions of those only who have
+//! not acknowledged it. The members of each channel are, at every node, those who are there.
 //!
 //! `cargo xtask test chaos` runs it. The variables:
 //!
@@ -20,6 +21,7 @@
     reason = "a test fails by panicking, and reports its seed"
 )]
 
+mod alarms;
 mod checker;
 #[cfg(test)]
 mod checker_tests;
@@ -27,6 +29,7 @@ mod fleet;
 mod people;
 mod random;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -115,16 +118,21 @@ async fn run(shape: Shape) {
     let (url, recorder) = (fleet.url(), Recorder::new());
 
     let mut clients = Vec::new();
+    let mut users = BTreeSet::new();
     for index in 0..SUBSCRIBERS {
-        let client = people::native(&url).await;
-        people::listen(&recorder, &client, &format!("subscriber-{index}"), &CHANNELS).await;
+        let name = format!("subscriber-{index}");
+        let client = people::alarmed(&recorder, &url, &name, index % 2 == 0).await;
+        people::listen(&recorder, &client, &name, &CHANNELS).await;
         clients.push(client);
+        users.insert(name);
     }
     let npm_folder = npm_project(fleet.folder());
     let mut npm = Vec::new();
     for index in 0..npm_folder.as_ref().map_or(0, |_| NPM_CLIENTS) {
         let folder = npm_folder.as_deref().unwrap_or_else(|| Path::new("."));
-        npm.push(Npm::start(&recorder, folder, &url, &format!("npm-{index}"), &CHANNELS).await);
+        let name = format!("npm-{index}");
+        npm.push(Npm::start(&recorder, folder, &url, (&name, index % 2 == 0), &CHANNELS).await);
+        users.insert(name);
     }
     // Every subscription is there before the first publish.
     let mut publishers = Vec::new();
@@ -135,6 +143,7 @@ async fn run(shape: Shape) {
         let client = people::native(&url).await;
         publishers.push(people::publish(&recorder, client, &format!("publisher-{index}"), &CHANNELS));
     }
+    publishers.push(people::raise(&recorder, fleet.addresses()));
 
     let actions = shape.actions();
     let started = Instant::now();
@@ -142,10 +151,17 @@ async fn run(shape: Shape) {
         tokio::time::sleep(random.duration(LONGEST_CALM)).await;
         let action = random.of(&actions);
         println!("{:>6} ms  {action:?}", started.elapsed().as_millis());
+        let begun = Instant::now();
         fleet.act(action, &mut random).await;
+        if shape.may_lose(action) {
+            // A memory loses everything.
+            let begun = if shape.engine == Engine::Memory { started } else { begun };
+            recorder.alarms().note_loss(begun, Instant::now());
+        }
     }
 
     fleet.whole().await;
+    println!("{:>6} ms  whole again", started.elapsed().as_millis());
     recorder.stop_publishing();
     for publisher in publishers {
         publisher.await.unwrap();
@@ -157,6 +173,11 @@ async fn run(shape: Shape) {
     let subscriptions = (SUBSCRIBERS + npm.len()) * CHANNELS.len();
     let all = people::end(&recorder, &last, &CHANNELS, (subscriptions, SETTLING)).await;
     people::read_history(&recorder, &last, &CHANNELS).await;
+    println!("{:>6} ms  every message is there: {all}", started.elapsed().as_millis());
+    people::end_alarms(&recorder, &url, &fleet.addresses(), SETTLING).await;
+    println!("{:>6} ms  the alarms are over", started.elapsed().as_millis());
+    let wrong_presence = people::wrong_presence(&fleet.addresses(), &CHANNELS, &users, SETTLING).await;
+    println!("{:>6} ms  the members are known", started.elapsed().as_millis());
     for client in npm {
         client.end().await;
     }
@@ -164,9 +185,12 @@ async fn run(shape: Shape) {
     // A subscription without the last message is among the violations.
     let verdict = check(&recorder.record(), shape.promise());
     println!("{verdict}");
-    if !all || !verdict.violations.is_empty() {
+    let of_alarms = alarms::check(&recorder.alarms());
+    println!("{of_alarms}");
+    let violations = [&verdict.violations[..], &of_alarms.violations, &wrong_presence].concat();
+    if !all || !violations.is_empty() {
         fleet.keep_folder();
-        let shown: Vec<&str> = verdict.violations.iter().take(PRINTED).map(String::as_str).collect();
+        let shown: Vec<&str> = violations.iter().take(PRINTED).map(String::as_str).collect();
         panic!(
             "{}; WIREHUB_CHAOS_SEED={seed}; configurations and logs: {}\n{}",
             if all {

@@ -1,10 +1,11 @@
 //! The clients of a run, and the record of their events.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -13,18 +14,26 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use wirehub_client::{Address, Client, Config, Subscription, Update};
+use wirehub_client::{Address, Alarms, Client, Config, Subscription, Update};
 use wirehub_common::frame::Position;
 use wirehub_common::{ChannelName, Payload, frame};
 use wirehub_tests::soon;
 
+use crate::alarms::{AlarmRecord, Shown};
 use crate::checker::{Acknowledged, END, Event, Kept, Message, Record};
+use crate::fleet::Fleet;
 
 /// The pause between an answer and the next publish.
 const PACE: Duration = Duration::from_millis(20);
 
 /// The time limit of a publish, which is repeated over reconnects until then.
 const PATIENT: Duration = Duration::from_secs(30);
+
+/// The channel of the alarm that ends the alarms of a new session. Nobody acknowledges it.
+const LAST_ALARM: &str = "alarm:last";
+
+/// The pause between two alarms.
+const BETWEEN_ALARMS: Duration = Duration::from_millis(300);
 
 /// The time for a last message, before the next one.
 const ROUND: Duration = Duration::from_secs(5);
@@ -36,6 +45,7 @@ const PAGE: u32 = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
     record: Arc<Mutex<Record>>,
+    alarms: Arc<Mutex<AlarmRecord>>,
     /// The subscriptions that received the end of their channel, or ended.
     finished: watch::Sender<BTreeSet<(String, String)>>,
     /// Whether publishers go on.
@@ -46,6 +56,7 @@ impl Recorder {
     pub(crate) fn new() -> Self {
         Self {
             record: Arc::default(),
+            alarms: Arc::default(),
             finished: watch::Sender::default(),
             publishing: watch::Sender::new(true),
         }
@@ -66,6 +77,26 @@ impl Recorder {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn alarms(&self) -> MutexGuard<'_, AlarmRecord> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_alarms(&self, user: &str, is_careful: bool) {
+        let mut alarms = self.alarms();
+        alarms.shown.entry(user.to_owned()).or_default();
+        if is_careful {
+            alarms.careful.insert(user.to_owned());
+        }
+    }
+
+    fn shown(&self, user: &str, event: Shown) {
+        self.alarms().shown.entry(user.to_owned()).or_default().push(event);
+    }
+
+    fn alarm_acknowledged(&self, user: &str, alarm: &str) {
+        self.alarms().acknowledged.insert((user.to_owned(), alarm.to_owned()), StdInstant::now());
+    }
+
     fn acknowledged(&self, channel: &str, message: Message, position: Option<Position>) {
         self.record().acknowledged.push(Acknowledged { channel: channel.to_owned(), message, position });
     }
@@ -84,12 +115,155 @@ impl Recorder {
     }
 }
 
-/// A connected client.
+/// A connected client without a name.
 pub(crate) async fn native(url: &str) -> Client {
-    let config = Config::default().command_timeout(PATIENT);
-    let client = wirehub_client::client(Address::parse(url).unwrap(), config);
+    let client =
+        wirehub_client::client(Address::parse(url).unwrap(), Config::default().command_timeout(PATIENT));
     soon(client.connect()).await.unwrap();
     client
+}
+
+/// A connected client of a user, with its alarms from the beginning.
+async fn native_of(url: &str, user: &str) -> (Client, Alarms) {
+    let config = Config::default().command_timeout(PATIENT).token(Fleet::token(user));
+    let client = wirehub_client::client(Address::parse(url).unwrap(), config);
+    let alarms = client.alarms();
+    soon(client.connect()).await.unwrap();
+    (client, alarms)
+}
+
+/// A connected client of a user, with a record of its alarms. A careful user acknowledges each.
+pub(crate) async fn alarmed(recorder: &Recorder, url: &str, user: &str, is_careful: bool) -> Client {
+    let (client, mut alarms) = native_of(url, user).await;
+    recorder.begin_alarms(user, is_careful);
+    let (recorder, user, acknowledging) = (recorder.clone(), user.to_owned(), client.clone());
+    tokio::spawn(async move {
+        while let Some(alarm) = alarms.next().await {
+            if alarm.channel.as_str() == LAST_ALARM {
+                continue;
+            }
+            if alarm.withdrawn {
+                recorder.shown(&user, Shown::Ended(alarm.id));
+                continue;
+            }
+            recorder.shown(&user, Shown::Alarm(alarm.id.clone()));
+            if is_careful {
+                let (recorder, user, client) = (recorder.clone(), user.clone(), acknowledging.clone());
+                // An answer may take as long as a fault, and the next alarms do not wait for it.
+                tokio::spawn(async move {
+                    // It is repeated after a reconnect. A temporary refusal is not.
+                    while let Err(error) = client.acknowledge(&alarm.id).await {
+                        if !error.is_temporary() {
+                            return;
+                        }
+                        tokio::time::sleep(PACE).await;
+                    }
+                    recorder.alarm_acknowledged(&user, &alarm.id);
+                });
+            }
+        }
+    });
+    client
+}
+
+/// Raises alarms for everybody with a record of alarms, at one node after another, until the recorder says stop.
+pub(crate) fn raise(recorder: &Recorder, nodes: Vec<SocketAddr>) -> JoinHandle<()> {
+    let recorder = recorder.clone();
+    tokio::spawn(async move {
+        let publishing = recorder.publishing.subscribe();
+        for node in nodes.iter().cycle() {
+            if !*publishing.borrow() {
+                return;
+            }
+            if let Some(id) = raise_at(&recorder, *node, "alarm:fire").await {
+                recorder.alarms().raised.insert(id, StdInstant::now());
+            }
+            tokio::time::sleep(BETWEEN_ALARMS).await;
+        }
+    })
+}
+
+/// Raises an alarm. Returns its id if there was an answer.
+async fn raise_at(recorder: &Recorder, node: SocketAddr, channel: &str) -> Option<String> {
+    let users: Vec<String> = recorder.alarms().shown.keys().cloned().collect();
+    let body = json!({ "channel": channel, "data": 1, "users": users }).to_string();
+    let answer = timeout(PATIENT, Fleet::ask(node, "POST", "/api/v1/alarms", &body)).await.ok()?.ok()?;
+    let raised: Value = serde_json::from_str(&answer).ok()?;
+    Some(raised["alarm"].as_str()?.to_owned())
+}
+
+/// Waits until every alarm has reached everybody and every acknowledgement is answered, or the time is over. Then records the
+/// alarms that new sessions get.
+pub(crate) async fn end_alarms(recorder: &Recorder, url: &str, nodes: &[SocketAddr], limit: Duration) {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        let record = recorder.alarms().clone();
+        if record.missing().is_empty() && record.unanswered() == 0 {
+            break;
+        }
+        tokio::time::sleep(PACE).await;
+    }
+    let users: Vec<String> = recorder.alarms().shown.keys().cloned().collect();
+    let mut sessions = Vec::new();
+    for user in users {
+        let (client, alarms) = native_of(url, &user).await;
+        sessions.push((user, client, alarms));
+    }
+    // It comes behind those that a session gets at its begin.
+    let last = raise_at(recorder, nodes[0], LAST_ALARM).await.expect("a whole fleet raises an alarm");
+    for (user, _client, alarms) in &mut sessions {
+        let mut again = BTreeSet::new();
+        loop {
+            let alarm = soon(alarms.next()).await.unwrap();
+            let is_last = alarm.id == last;
+            if !alarm.withdrawn {
+                again.insert(alarm.id);
+            }
+            if is_last {
+                break;
+            }
+        }
+        recorder.alarms().again.insert(user.clone(), again);
+    }
+}
+
+/// The members of each channel that are not the users, or are them more than once, at any node; empty as soon as each node has
+/// the truth.
+pub(crate) async fn wrong_presence(
+    nodes: &[SocketAddr],
+    channels: &[&str],
+    users: &BTreeSet<String>,
+    limit: Duration,
+) -> Vec<String> {
+    let deadline = Instant::now() + limit;
+    let mut clients = Vec::new();
+    for node in nodes {
+        clients.push((node, native(&format!("ws://{node}/ws")).await));
+    }
+    loop {
+        let mut wrong = Vec::new();
+        for (node, client) in &clients {
+            for channel in channels {
+                let name = ChannelName::new(channel).unwrap();
+                let members = soon(client.presence(name.clone())).await;
+                let counts = soon(client.presence_counts(name)).await;
+                let (Ok(members), Ok(counts)) = (members, counts) else {
+                    wrong.push(format!("{channel} has no presence at {node}"));
+                    continue;
+                };
+                let mut there: Vec<String> = members.into_iter().map(|member| member.user).collect();
+                there.sort_unstable();
+                let count = u32::try_from(users.len()).unwrap();
+                if !there.iter().eq(users) || (counts.sessions, counts.users) != (count, count) {
+                    wrong.push(format!("{channel} at {node} has {counts:?}: {there:?}"));
+                }
+            }
+        }
+        if wrong.is_empty() || Instant::now() >= deadline {
+            return wrong;
+        }
+        tokio::time::sleep(PACE * 10).await;
+    }
 }
 
 /// Subscribes to every channel; each is ready when this returns.
@@ -207,11 +381,12 @@ impl Npm {
         recorder: &Recorder,
         folder: &Path,
         url: &str,
-        name: &str,
+        (name, is_careful): (&str, bool),
         channels: &[&str],
     ) -> Self {
         let mut command = Command::new("node");
-        command.args(["--experimental-websocket", "--no-warnings", "client.mjs", url, name]).args(channels);
+        command.args(["--experimental-websocket", "--no-warnings", "client.mjs", url, name]);
+        command.arg(Fleet::token(name)).arg(if is_careful { "careful" } else { "careless" }).args(channels);
         command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().unwrap_or_else(|error| panic!("node: {error}"));
         let input = process.stdin.take().unwrap();
@@ -219,6 +394,7 @@ impl Npm {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = soon(lines.next_line()).await.unwrap();
         assert_eq!(first.as_deref(), Some("ready"), "the npm client did not begin");
+        recorder.begin_alarms(name, is_careful);
         for channel in channels {
             recorder.record().heard.entry((name.to_owned(), (*channel).to_owned())).or_default();
         }
@@ -259,7 +435,7 @@ impl Npm {
 }
 
 /// A line of the npm client: `["acknowledged", CHANNEL, MESSAGE]`, `["heard", CHANNEL, MESSAGE, OFFSET]`, `["gap", CHANNEL,
-/// REASON]` or `["ended", CHANNEL, REASON]`.
+/// REASON]`, `["ended", CHANNEL, REASON]`, or `["alarm" | "withdrawn" | "alarm-acknowledged", ALARM]`.
 fn take_line(recorder: &Recorder, name: &str, line: &str) {
     let value: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{name}: {line}"));
     let text = |index: usize| value[index].as_str().unwrap_or_default().to_owned();
@@ -271,6 +447,9 @@ fn take_line(recorder: &Recorder, name: &str, line: &str) {
             recorder.heard(name, &channel, Event::Heard { offset, message });
         }
         Some("gap") => recorder.heard(name, &channel, Event::Gap(text(2))),
+        Some("alarm") => recorder.shown(name, Shown::Alarm(channel)),
+        Some("withdrawn") => recorder.shown(name, Shown::Ended(channel)),
+        Some("alarm-acknowledged") => recorder.alarm_acknowledged(name, &channel),
         Some("ended") => recorder.heard(name, &channel, Event::Ended(text(2))),
         _ => panic!("{name}: {line}"),
     }
