@@ -145,12 +145,14 @@ struct Subscription<'a> {
 pub(crate) fn check(record: &Record, promise: Promise) -> Verdict {
     let mut verdict = Verdict { acknowledged: record.acknowledged.len(), ..Verdict::default() };
     let acknowledged = positions_of_acknowledged(record);
+    let kept: Places<'_> =
+        record.history.iter().map(|it| ((it.channel.as_str(), &it.message), it.position.clone())).collect();
     let subscriptions: Vec<Subscription<'_>> = record
         .heard
         .iter()
         .map(|((subscriber, channel), events)| {
             let mut subscription = verdict.cut(subscriber, channel, events, promise);
-            verdict.find_epochs(&mut subscription, &acknowledged);
+            verdict.find_epochs(&mut subscription, &acknowledged, &kept);
             verdict.check_doubles(&subscription, promise);
             subscription
         })
@@ -229,8 +231,14 @@ impl Verdict {
         Subscription { subscriber, channel, stretches, ended }
     }
 
-    /// A stretch is in the epoch of its acknowledged messages, and in one only.
-    fn find_epochs<'a>(&mut self, subscription: &mut Subscription<'a>, acknowledged: &'a Places<'a>) {
+    /// A stretch is in the epoch of its acknowledged messages, and in one only. Its last messages may be of a later epoch without
+    /// an acknowledged one: then the history has them.
+    fn find_epochs<'a>(
+        &mut self,
+        subscription: &mut Subscription<'a>,
+        acknowledged: &'a Places<'a>,
+        kept: &'a Places<'a>,
+    ) {
         let (subscriber, channel) = (subscription.subscriber, subscription.channel);
         for stretch in &mut subscription.stretches {
             let mut votes: BTreeMap<&str, Vec<(u64, &Message)>> = BTreeMap::new();
@@ -243,6 +251,7 @@ impl Verdict {
                     _ => {}
                 }
             }
+            let last = votes.values().flatten().map(|(offset, _)| *offset).max();
             let most = votes.iter().max_by_key(|(_, votes)| votes.len()).map(|(epoch, _)| *epoch);
             for (epoch, votes) in votes {
                 // A lost attempt and its repeat may have the same offset by chance.
@@ -257,6 +266,15 @@ impl Verdict {
                     [(first, _), .., (last, _)] => drop(stretch.epochs.insert(epoch, (first, last))),
                     [(only, _)] if !is_chance => drop(stretch.epochs.insert(epoch, (only, only))),
                     _ => {}
+                }
+            }
+            for (offset, message) in (stretch.first..).zip(&stretch.messages) {
+                let position = kept.get(&(channel, *message)).filter(|position| position.offset == offset);
+                if let Some(Position { epoch, .. }) = position
+                    && last.is_some_and(|last| last < offset)
+                    && most.is_some_and(|most| family(most) == family(epoch))
+                {
+                    stretch.epochs.entry(epoch).or_insert((offset, offset)).1 = offset;
                 }
             }
             let end = stretch.end().saturating_sub(1);

@@ -206,3 +206,14 @@ fn a_message_may_come_again_behind_a_gap_only_after_a_failover() {
     assert!(verdict.violations.is_empty(), "{:?}", verdict.violations);
     assert_eq!(verdict.doubled_over_gaps, 1);
 }
+
+#[test]
+fn a_gap_while_the_history_is_read_excuses_the_end_of_an_epoch_that_the_history_has_without_it() {
+    let kept = Kept { channel: "c".into(), position: at("f.7", 4), message: message(104) };
+    // The last message is lost with its epoch, and the one in its place has no answer.
+    let acks = [(1, "f.6", 1), (2, "f.6", 2), (3, "f.6", 3), (4, "f.6", 4)];
+    let told = vec![heard(1, 1), gap(), heard(2, 2), heard(3, 3), heard(4, 104)];
+    holds(&Record { history: vec![kept.clone()], ..record(&acks, told) });
+    let untold = vec![heard(1, 1), heard(2, 2), heard(3, 3), heard(4, 104)];
+    fails(&Record { history: vec![kept], ..record(&acks, untold) }, "did not come, without a gap");
+}
