@@ -16,7 +16,8 @@ use crate::scripts::SCRIPTS;
 /// A connection. It never reconnects: so everything that is sent on it reaches the process that it was opened to.
 pub(crate) struct Link {
     pub(crate) server: Address,
-    /// The id of the process. Another process may have lost publications, so the epochs of its channels are other ones.
+    /// [`ServerFacts::process`] when it was opened. Another process may have lost publications, so the epochs of its channels are
+    /// other ones.
     pub(crate) process: String,
     pub(crate) facts: ServerFacts,
     connection: MultiplexedConnection,
@@ -28,6 +29,8 @@ pub(crate) struct Link {
 /// The description of a server by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerFacts {
+    /// The id of the process, and that of the master that it has followed before: a master that was a replica meanwhile has taken
+    /// over the data of that master, and may have lost its own, like another process.
     pub(crate) process: String,
     /// The id of its replication, and that of the master that it has followed before.
     pub(crate) replication: (String, String),
@@ -88,6 +91,11 @@ impl Link {
             self.kill();
             self.error(error)
         })
+    }
+
+    /// Whether the server is still the process that the connection was opened to. A change of its replication may end this.
+    pub(crate) async fn is_current(&self) -> Result<bool, Error> {
+        Ok(facts(self.connection.clone(), &self.server).await?.process == self.process)
     }
 
     /// Marks the connection as unusable.
@@ -161,9 +169,15 @@ impl ServerFacts {
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
         let field = |name| fields.get(name).copied().unwrap_or_default().to_owned();
         let mut version = fields.get("redis_version")?.split('.').map(str::parse);
+        let (own, before) = (field("master_replid"), field("master_replid2"));
+        let id = *fields.get("run_id")?;
+        let process = match before.trim_start_matches('0') {
+            "" => id.to_owned(),
+            _ => format!("{id}.{before}"),
+        };
         Some(Self {
-            process: (*fields.get("run_id")?).to_owned(),
-            replication: (field("master_replid"), field("master_replid2")),
+            process,
+            replication: (own, before),
             version: (version.next()?.ok()?, version.next()?.ok()?),
             is_master: *fields.get("role")? == "master",
             eviction: field("maxmemory_policy"),
@@ -179,13 +193,16 @@ mod tests {
     fn a_server_describes_itself() {
         let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n# Replication\r\nrole:slave\r\nmaster_replid:a\r\nmaster_replid2:b\r\nmaxmemory_policy:allkeys-lru\r\n";
         let facts = ServerFacts {
-            process: "abc".into(),
+            process: "abc.b".into(),
             replication: ("a".into(), "b".into()),
             version: (7, 0),
             is_master: false,
             eviction: "allkeys-lru".into(),
         };
         assert_eq!(ServerFacts::parse(info), Some(facts));
+        let never_followed = info.replace("replid2:b", "replid2:0000000000");
+        assert_eq!(ServerFacts::parse(&never_followed).unwrap().process, "abc");
+        assert_eq!(ServerFacts::parse(&info.replace("run_id", "id")), None);
         assert_eq!(ServerFacts::parse("redis_version:seven\r\n"), None);
     }
 }

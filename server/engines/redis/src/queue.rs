@@ -334,6 +334,12 @@ async fn settle(
 
 /// Lets the process behind a connection adopt a partition.
 async fn adopt(servers: &Servers, partition: Partition, link: &Link) -> Result<(), Error> {
+    if !link.is_current().await? {
+        // Otherwise this node and one with a newer connection would take the partition from each other.
+        link.kill();
+        servers.set_stale();
+        return Ok(());
+    }
     let (own, before) = &link.facts.replication;
     let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into(), fresh().slice(..8)];
     arguments.extend(servers.masters().into_iter().map(Bytes::from));

@@ -180,6 +180,31 @@ async fn a_failover_that_loses_the_newest_publications_begins_new_epochs() {
 }
 
 #[tokio::test]
+async fn a_master_that_has_followed_another_one_meanwhile_begins_new_epochs() {
+    let sentinels = Sentinels::start(1, 3).await;
+    let options = sentinel_options(&sentinels);
+    let node = Node::start(&options).await;
+    node.publish("a", 1).await;
+    let first = sentinels.master().await;
+    // The replica does not get the newest publication, and nobody asks it for this channel while it is the master.
+    first.hold_replication(true).await;
+    let lost = node.publish("a", 2).await;
+    first.pause();
+    sentinels.successor_of(first.address()).await;
+    first.resume();
+    until("the old master follows", async || match first.info("master_link_status").await.as_deref() {
+        Some("up") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert_eq!(sentinels.failover().await.address(), first.address());
+    // The other node may not have noticed it yet.
+    let again = Node::start(&options).await.publish("a", 3).await;
+    assert_eq!(again.offset, lost.offset, "the publication was lost");
+    assert_ne!(again.epoch, lost.epoch);
+}
+
+#[tokio::test]
 async fn a_master_that_steps_down_is_left_at_once() {
     let sentinels = Sentinels::start(1, 3).await;
     let stream = Stream::start(&sentinel_options(&sentinels)).await;
