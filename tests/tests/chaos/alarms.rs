@@ -1,12 +1,11 @@
-//! The alarms of a run, and the promises about them: each reaches every recipient, shown once, and comes again to new sessions of
-//! those only who have not acknowledged it.
+//! The alarms of a run, and the promises about them: each reaches every recipient, shown once, and comes again only to new sessions
+//! of users without an acknowledgement.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The time around a fault in which a store may lose what it has answered: a write that is not in its file, or not at the
-/// replica.
+/// The time around a fault in which a store may lose answered writes: those that are not in its file, or not at the replica.
 const LOSS: Duration = Duration::from_secs(3);
 
 /// The events of the alarms of a run.
@@ -16,7 +15,7 @@ pub(crate) struct AlarmRecord {
     pub(crate) raised: BTreeMap<String, Instant>,
     /// By user. Each was connected before the first alarm.
     pub(crate) shown: BTreeMap<String, Vec<Shown>>,
-    /// The users who acknowledge each alarm.
+    /// The users with an acknowledgement for each alarm.
     pub(crate) careful: BTreeSet<String>,
     /// The acknowledgements with the time of the answer, by user and alarm.
     pub(crate) acknowledged: BTreeMap<(String, String), Instant>,
@@ -58,15 +57,15 @@ impl fmt::Display for AlarmVerdict {
 }
 
 impl AlarmRecord {
-    /// Notes a fault with which the store may lose something. If the replicas had no time since the fault before, it may lose what
-    /// that one has left.
+    /// Notes a fault with which the store may lose something. If the replicas had no time since the fault before, it may also lose
+    /// writes that have outlived that one.
     pub(crate) fn note_loss(&mut self, begin: Instant, end: Instant) {
         let before = self.losses.last().filter(|(_, end)| begin < *end + 2 * LOSS);
         let begin = before.map_or(begin, |(before, _)| *before);
         self.losses.push((begin, end));
     }
 
-    /// Whether the store may have lost what it answered at this time.
+    /// Whether the store may have lost a write that it answered at this time.
     fn may_be_lost(&self, at: Instant) -> bool {
         self.losses.iter().any(|(begin, end)| *begin < at + LOSS && at < *end + LOSS)
     }
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_excuses_what_was_answered_shortly_before_and_what_the_one_before_has_left() {
+    fn a_fault_excuses_the_writes_shortly_before_it_and_those_around_the_fault_before() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut record = AlarmRecord::default();

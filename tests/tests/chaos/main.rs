@@ -1,7 +1,7 @@
 //! Chaos: a fleet behind HAProxy, clients that publish and listen, and random faults. At the end every acknowledged message
 //! has reached every subscriber, once and in order, or the subscriber was notified of a gap at its place; and no two messages
-//! have the same place. Every alarm has been shown to each of its users once, and comes again to new sessions of those only who have
-//! not acknowledged it. The members of each channel are, at every node, those who are there.
+//! have the same place. Every alarm has been shown to each of its users once, and comes again only to new
+//! sessions of users without an acknowledgement. Every node has the true members of each channel.
 //!
 //! `cargo xtask test chaos` runs it. The variables:
 //!

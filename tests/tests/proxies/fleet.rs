@@ -266,8 +266,8 @@ impl Room {
     }
 }
 
-/// One chat room over the death of any process: nobody misses a message, nobody is seen to leave but those who do, and alarms
-/// outlive the server that raised them.
+/// One chat room over the death of any process: nobody misses a message, only real leaves are seen, and alarms outlive the server
+/// that raised them.
 async fn a_fleet_holds_behind(mut fleet: Fleet) {
     let mut room = Room::of(&fleet).await;
     room.talks().await;
@@ -313,7 +313,7 @@ async fn a_fleet_holds_behind(mut fleet: Fleet) {
     soon(late.acknowledge(&fire)).await.unwrap();
     let survivor = &fleet.servers[(doomed + 1) % 3];
     survivor.reports(&fire, &["late", &careful]).await;
-    // What was acknowledged does not come again: the first alarm of a new session is the next one.
+    // An acknowledged alarm does not come again: the first alarm of a new session is the next one.
     let (_second_device, mut alarms) = fleet.client(&careful).await;
     let smoke = survivor.raise(&room.users()).await;
     assert_eq!(next(&mut alarms).await.id, smoke);
@@ -321,7 +321,7 @@ async fn a_fleet_holds_behind(mut fleet: Fleet) {
         person.is_alarmed(&smoke).await;
     }
 
-    // Those who moved were not seen to leave. The guest leaves once.
+    // The people of the killed server were not seen to leave. The guest leaves once.
     let mut moved: Vec<bool> = room.people.iter_mut().map(Person::has_moved).collect();
     room.is_complete().await;
     assert!(killed.elapsed() < LEFT_WITHIN, "the guest has left after {:?}", killed.elapsed());

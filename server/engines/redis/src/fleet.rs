@@ -200,7 +200,7 @@ const WAITAOF: (u32, u32) = (7, 2);
 /// The first version with deliveries that stay on one server of a cluster.
 const SHARDED: (u32, u32) = (7, 0);
 
-/// The values of the key that says how deliveries travel in a cluster.
+/// The values of the key for the way of deliveries through a cluster.
 const DELIVERIES_SHARDED: &str = "sharded";
 const DELIVERIES_TO_ALL: &str = "all";
 
