@@ -10,25 +10,38 @@ pub(crate) struct Script {
     pub(crate) sha: String,
 }
 
-/// The names of the scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ScriptName {
-    Publish,
-    Locate,
-    History,
-    Newest,
-    Enter,
-    Leave,
-    EndGrace,
-    Due,
-    Page,
-    Counts,
-    Count,
-    Uncount,
-    Report,
-    Nodes,
-    Adopt,
-    Check,
+/// Declares the scripts: each name, and the files of which its script consists.
+macro_rules! scripts {
+    ($($name:ident: $($file:literal)+;)+) => {
+        /// The names of the scripts.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum ScriptName {
+            $($name,)+
+        }
+
+        /// The scripts, in the order of their names.
+        pub(crate) static SCRIPTS: LazyLock<Vec<Script>> =
+            LazyLock::new(|| vec![$(Script::new(concat!($(include_str!($file)),+)),)+]);
+    };
+}
+
+scripts! {
+    Publish: "log.lua" "publish.lua";
+    Locate: "log.lua" "locate.lua";
+    History: "log.lua" "history.lua";
+    Newest: "log.lua" "newest.lua";
+    Enter: "members.lua" "enter.lua";
+    Leave: "members.lua" "leave.lua";
+    EndGrace: "members.lua" "end_grace.lua";
+    Due: "members.lua" "due.lua";
+    Page: "members.lua" "page.lua";
+    Counts: "counts.lua";
+    Count: "count.lua";
+    Uncount: "uncount.lua";
+    Report: "members.lua" "report.lua";
+    Nodes: "members.lua" "nodes.lua";
+    Adopt: "adopt.lua";
+    Check: "check.lua";
 }
 
 impl ScriptName {
@@ -37,25 +50,8 @@ impl ScriptName {
     }
 }
 
-/// The scripts, in the order of their names.
-pub(crate) static SCRIPTS: LazyLock<Vec<Script>> = LazyLock::new(|| {
-    let texts = [
-        concat!(include_str!("log.lua"), include_str!("publish.lua")),
-        concat!(include_str!("log.lua"), include_str!("locate.lua")),
-        concat!(include_str!("log.lua"), include_str!("history.lua")),
-        concat!(include_str!("log.lua"), include_str!("newest.lua")),
-        concat!(include_str!("members.lua"), include_str!("enter.lua")),
-        concat!(include_str!("members.lua"), include_str!("leave.lua")),
-        concat!(include_str!("members.lua"), include_str!("end_grace.lua")),
-        concat!(include_str!("members.lua"), include_str!("due.lua")),
-        concat!(include_str!("members.lua"), include_str!("page.lua")),
-        include_str!("counts.lua"),
-        include_str!("count.lua"),
-        include_str!("uncount.lua"),
-        concat!(include_str!("members.lua"), include_str!("report.lua")),
-        concat!(include_str!("members.lua"), include_str!("nodes.lua")),
-        include_str!("adopt.lua"),
-        include_str!("check.lua"),
-    ];
-    texts.map(|text| Script { text, sha: redis::Script::new(text).get_hash().to_owned() }).into()
-});
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, sha: redis::Script::new(text).get_hash().to_owned() }
+    }
+}
