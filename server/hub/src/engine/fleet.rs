@@ -54,6 +54,7 @@ struct FleetState {
     nodes: BTreeMap<NodeId, NodeState>,
     members: FleetMembers,
     records: BTreeMap<(RecordKind, Bytes), Record>,
+    refuses_reports: bool,
     /// The time at which a task checks what has expired.
     scheduled: Option<Instant>,
 }
@@ -121,6 +122,11 @@ impl MemoryFleet {
         self.0.schedule(&mut state);
         drop(state);
         MemoryNode { fleet: Arc::clone(&self.0), id }
+    }
+
+    /// From now on the store refuses the reports of nodes, as one does whose memory is full; or it takes them again.
+    pub fn refuse_reports(&self, refuses: bool) {
+        self.0.state.lock().refuses_reports = refuses;
     }
 }
 
@@ -460,13 +466,21 @@ impl Nodes for MemoryNode {
     }
 
     fn report(&self, report: NodeReport) -> EngineFuture<()> {
-        self.ask(|state| {
+        let taken = self.ask(|state| {
+            if state.refuses_reports {
+                return false;
+            }
             self.live_on(state);
             if let Some(node) = state.nodes.get_mut(&self.id) {
                 node.expires = members::behind(Instant::now(), NODE_EXPIRY);
                 node.last_report = Some((report, SystemTime::now()));
             }
-        })
+            true
+        });
+        EngineFuture::Later(Box::pin(async move {
+            let refused = || EngineError::new(EngineErrorKind::Unavailable, "the store takes no reports");
+            taken.await?.then_some(()).ok_or_else(refused)
+        }))
     }
 
     fn list(&self) -> EngineFuture<Vec<Node>> {

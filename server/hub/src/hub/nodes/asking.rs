@@ -53,7 +53,7 @@ impl Hub {
             let Some(nodes) = self.inner.nodes() else { return Ok(Answers::default()) };
             let living = timeout_at(deadline, async {
                 // Together, and each is carried out.
-                let (sent, living) = futures_util::future::join(sent, nodes.list()).await;
+                let (sent, living) = futures_util::future::join(sent, self.inner.living_nodes(nodes)).await;
                 sent.and(living)
             });
             let words = "its store did not answer: try again later";

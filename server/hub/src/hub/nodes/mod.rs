@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use self::asking::PendingRequest;
+use self::report::Reports;
 use super::{Hub, Inner};
 use crate::engine::{EngineError, Node, NodeId, NodeReport, Nodes};
 
@@ -42,6 +43,7 @@ pub(crate) struct Fleet {
     is_running: AtomicBool,
     /// `true` from the stop of the engine on.
     is_over: AtomicBool,
+    reports: Mutex<Reports>,
     /// The number of messages to all nodes so far. The lock is held while a message is passed to the engine, so that the numbers
     /// have the order of the messages.
     sent: Mutex<u64>,
@@ -66,6 +68,7 @@ impl Fleet {
             started: SystemTime::now(),
             is_running: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            reports: Mutex::default(),
             sent: Mutex::new(0),
             requests: AtomicU64::new(0),
             pending: Mutex::default(),
@@ -82,11 +85,11 @@ impl Hub {
     /// hub whose engine serves no other hubs is the only one.
     ///
     /// # Errors
-    /// The engine failed.
+    /// The engine failed, or its store has not taken reports, so that living nodes may be missing.
     pub async fn nodes(&self) -> Result<Vec<Node>, EngineError> {
         self.start_nodes();
         match self.inner.nodes() {
-            Some(nodes) => nodes.list().await,
+            Some(nodes) => self.inner.living_nodes(nodes).await,
             None => Ok(vec![Node::new(self.inner.fleet.own, self.inner.report(), SystemTime::now())]),
         }
     }

@@ -188,6 +188,47 @@ async fn a_dead_node_is_an_error_or_a_mark_within_two_seconds_until_it_is_gone()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_is_complete_or_an_error_when_the_store_takes_no_reports() {
+    let fleet = MemoryFleet::new();
+    let (_node, here) = join(&fleet, "here");
+    settle().await;
+    // The nodes report at different times.
+    sleep(Duration::from_secs(1)).await;
+    let (_other, there) = join(&fleet, "there");
+    settle().await;
+    let (_ann, _) = enter(&there, "ann").await;
+    let is_complete = async || {
+        let error = match here.connected_sessions(None, 10).await {
+            Ok(list) => {
+                assert_eq!((list.items.len(), list.is_complete()), (1, true));
+                assert_eq!(here.sessions().await.unwrap(), 1);
+                assert_eq!(here.nodes().await.unwrap().len(), 2);
+                return true;
+            }
+            Err(error) => error,
+        };
+        assert!(error.is_temporary() && error.to_string().contains("memory"), "{error}");
+        assert!(here.sessions().await.is_err());
+        assert!(here.nodes().await.is_err());
+        false
+    };
+    assert!(is_complete().await);
+    fleet.refuse_reports(true);
+    for _ in 0..200 {
+        sleep(Duration::from_millis(100)).await;
+        is_complete().await;
+    }
+    assert!(!is_complete().await, "no node is listed");
+    fleet.refuse_reports(false);
+    let mut complete = 0;
+    for _ in 0..100 {
+        sleep(Duration::from_millis(100)).await;
+        complete += usize::from(is_complete().await);
+    }
+    assert!((40..100).contains(&complete), "all nodes report again: {complete}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_stops_says_so_and_leaves_at_once() {
     let [(_, here), (node, there)] = hubs(&MemoryFleet::new()).await;
     let stopping = |nodes: Vec<Node>| {
