@@ -289,3 +289,59 @@ pub(super) fn codec_index(codec: Codec) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+    use futures_util::FutureExt as _;
+    use wirehub_common::{ChannelName, Payload};
+
+    use super::super::NewSubscriber;
+    use super::*;
+    use crate::hub::sessions::Peer;
+    use crate::session::mailbox::Mailbox;
+    use crate::{Builder, Hub, SessionId};
+
+    const SUBSCRIBERS: usize = 10_000;
+
+    fn enter(hub: &Hub, name: &ChannelName) -> Arc<Peer> {
+        let mailbox = Mailbox::new(100_000);
+        let peer = Arc::new(Peer::new(SessionId::random().unwrap(), Codec::Protobuf, None, mailbox));
+        let entrant = NewSubscriber { peer: &peer, observes_members: false, is_local: false };
+        let rules = hub.settings().namespaces.of(name);
+        hub.channel_registry().subscribe(name, rules, entrant, None, false);
+        peer
+    }
+
+    /// The engine delivers within this call.
+    fn publish(hub: &Hub, name: &ChannelName) {
+        hub.publish_raw(name, Payload::json("1")).unwrap().now_or_never().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_large_channel_holds_up_neither_the_engine_nor_other_channels() {
+        let hub = Builder::open().build();
+        let [large, small] = ["large", "small"].map(|name| ChannelName::new(name).unwrap());
+        let many: Vec<_> = (0..SUBSCRIBERS).map(|_| enter(&hub, &large)).collect();
+        let one = enter(&hub, &small);
+        let work = async move {
+            publish(&hub, &large);
+            assert_eq!(hub.counts().deliveries, 0, "the engine's call serves none of many subscribers");
+            let mut turns = 0;
+            while many.iter().any(|peer| peer.mailbox.bytes() == 0) {
+                let (before, waiting) = (hub.counts().deliveries, one.mailbox.bytes());
+                publish(&hub, &small);
+                assert!(one.mailbox.bytes() > waiting, "the other channel is served at once");
+                go_behind_others().await;
+                let served = hub.counts().deliveries - before - 1;
+                assert!(served <= HAND_OUT_PIECE as u64, "{served} at a time");
+                turns += 1;
+            }
+            assert!(turns >= SUBSCRIBERS / HAND_OUT_PIECE, "{turns}");
+            assert_eq!(hub.counts().deliveries, (SUBSCRIBERS + turns) as u64);
+        };
+        // As one task among others.
+        tokio::spawn(work).await.unwrap();
+    }
+}
