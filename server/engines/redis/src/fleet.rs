@@ -115,9 +115,8 @@ impl Shared {
 
     async fn check_format(&self) -> Result<(), Error> {
         let key = self.keys.of_fleet("format");
-        let set = Command::Plain(vec!["SETNX".into(), key.clone(), FORMAT.into()]);
         let get = Command::Plain(vec!["GET".into(), key.clone()]);
-        self.ask(set).await?;
+        self.write_format().await?;
         let found = match self.ask(get).await {
             Ok(found) => text(&found).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Foreign => String::new(),
@@ -136,8 +135,15 @@ impl Shared {
         Err(Error::new(ErrorKind::Foreign, words))
     }
 
-    /// Reads scope and clock. A scope that is gone is made anew.
+    /// Writes the format if there is none.
+    async fn write_format(&self) -> Result<(), Error> {
+        let set = vec!["SETNX".into(), self.keys.of_fleet("format"), FORMAT.into()];
+        self.ask(Command::Plain(set)).await.map(drop)
+    }
+
+    /// Reads scope and clock. Format and scope are made anew if Redis has lost everything.
     pub(crate) async fn read_store(&self) -> Result<(), Error> {
+        self.write_format().await?;
         let servers = self.queues.servers();
         if servers.options.kind == ServerKind::Cluster {
             // Redis may have lost everything.

@@ -443,6 +443,20 @@ async fn keys_of_others_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_emptied_is_marked_with_the_format_again() {
+    let server = RedisServer::start(Options::default()).await;
+    let options = RedisOptions::single(&server.url()).unwrap();
+    let _node = Node::start(&options).await;
+    let format = server.cli(&["KEYS", "wirehub{*}:f:format"]).await;
+    server.cli(&["FLUSHALL"]).await;
+    until("the format is there", async || match &*server.cli(&["GET", &format]).await {
+        "wirehub 1" => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_key_of_another_program_in_one_channel_concerns_no_other_channel() {
     let server = RedisServer::start(Options::default()).await;
     let node = Node::start(&RedisOptions::single(&server.url()).unwrap()).await;
