@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue as _, Value, cmd};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::error::{Error, ErrorKind};
 use crate::link::{self, Link, connect};
@@ -20,8 +22,8 @@ use crate::partition::{PARTITIONS, Partition, SLOTS};
 pub(crate) struct Servers {
     pub(crate) options: Arc<RedisOptions>,
     state: Mutex<ServersState>,
-    /// Held by the task that looks servers up or connects.
-    connecting: AsyncMutex<()>,
+    /// Held by the task that looks servers up.
+    looking: AsyncMutex<()>,
     /// Notified when a server or connection has changed.
     pub(crate) changed: Notify,
     /// `true` if deliveries stay on the server of their partition: by `SPUBLISH`, in a cluster of Redis 7. Otherwise each server
@@ -37,6 +39,8 @@ struct ServersState {
     is_stale: bool,
     looked_up: Option<Instant>,
     links: HashMap<Address, Arc<Link>>,
+    /// For each server, held by the task that connects to it.
+    opening: HashMap<Address, Arc<AsyncMutex<()>>>,
     /// The processes of servers that were seen.
     processes: HashSet<String>,
     /// `true` if one of them is new, and may have lost the newest changes.
@@ -52,7 +56,7 @@ impl Servers {
         Self {
             options: Arc::new(options),
             state: Mutex::default(),
-            connecting: AsyncMutex::default(),
+            looking: AsyncMutex::default(),
             changed: Notify::new(),
             is_sharded: AtomicBool::new(false),
         }
@@ -68,7 +72,6 @@ impl Servers {
         if let Some(link) = self.living(partition) {
             return Ok(link);
         }
-        let _connecting = self.connecting.lock().await;
         self.look_up().await?;
         let Some(address) = self.address(partition) else {
             let words = "no server of the Redis Cluster has this part of the keys: look at CLUSTER INFO";
@@ -79,11 +82,13 @@ impl Servers {
 
     /// A connection to a server, for a command that another one has redirected.
     pub(crate) async fn link_at(&self, address: &Address) -> Result<Arc<Link>, Error> {
-        let _connecting = self.connecting.lock().await;
         self.link_to(address).await
     }
 
     async fn link_to(&self, address: &Address) -> Result<Arc<Link>, Error> {
+        // A server that does not answer holds up nobody who needs another one.
+        let opening = Arc::clone(self.state.lock().opening.entry(address.clone()).or_default());
+        let _opening = opening.lock().await;
         {
             let state = self.state.lock();
             if let Some(link) = state.links.get(address).filter(|link| !link.is_dead()) {
@@ -198,7 +203,6 @@ impl Servers {
             state.is_stale || state.map.is_empty()
         };
         if is_stale {
-            let _connecting = self.connecting.lock().await;
             self.look_up().await?;
         }
         Ok(())
@@ -207,12 +211,12 @@ impl Servers {
     /// Looks the servers up now, for a map that may have changed without a sign.
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         self.state.lock().is_stale = true;
-        let _connecting = self.connecting.lock().await;
         self.look_up().await
     }
 
     /// Looks the servers up if the map may be wrong.
     async fn look_up(&self) -> Result<(), Error> {
+        let _looking = self.looking.lock().await;
         {
             let mut state = self.state.lock();
             if state.links.values().any(|link| link.is_dead()) {
@@ -242,6 +246,7 @@ impl Servers {
                     self.changed.notify_one();
                 }
                 state.links.retain(|address, _| map.contains(&Some(address.clone())));
+                state.opening.retain(|address, _| map.contains(&Some(address.clone())));
                 state.refusals.retain(|address, _| map.contains(&Some(address.clone())));
                 state.map = map;
                 (state.is_stale, state.looked_up) = (false, Some(Instant::now()));
@@ -254,48 +259,33 @@ impl Servers {
         }
     }
 
-    /// Asks the Sentinels for the master, one after another.
+    /// Asks the Sentinels for the master.
     async fn master(&self, name: &str) -> Result<Address, Error> {
-        let mut last = None;
-        for sentinel in &self.options.seeds {
-            match self.ask_sentinel(sentinel, name).await {
-                Ok(Some((host, port))) => {
-                    return Ok(Address::Tcp { host, port, is_tls: self.options.is_tls() });
-                }
-                Ok(None) => {
-                    let words = format!("the Sentinel at {sentinel} knows no master {name}: check its name");
-                    last = Some(Error::new(ErrorKind::Unavailable, words));
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Settings, "no Sentinel is named: add its address")))
+        first_answer(self.options.seeds.iter().map(|sentinel| self.ask_sentinel(sentinel, name))).await
     }
 
-    async fn ask_sentinel(&self, sentinel: &Address, name: &str) -> Result<Option<(String, u16)>, Error> {
+    async fn ask_sentinel(&self, sentinel: &Address, name: &str) -> Result<Address, Error> {
         let options = &self.options;
         let config = link::config(options);
         let mut connection = connect(options, sentinel, &options.sentinel_login, 0, &config).await?;
         let mut question = cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        question
+        let master: Option<(String, u16)> = question
             .query_async(&mut connection)
             .await
-            .map_err(|error| Error::of_server(&sentinel.to_string(), error))
+            .map_err(|error| Error::of_server(&sentinel.to_string(), error))?;
+        let (host, port) = master.ok_or_else(|| {
+            let words = format!("the Sentinel at {sentinel} knows no master {name}: check its name");
+            Error::new(ErrorKind::Unavailable, words)
+        })?;
+        Ok(Address::Tcp { host, port, is_tls: options.is_tls() })
     }
 
-    /// Asks a server of the cluster for the slots, one after another.
+    /// Asks the servers of the cluster for the slots.
     async fn slots(&self) -> Result<Vec<Option<Address>>, Error> {
         let mut known: Vec<Address> = self.links().iter().map(|link| link.server.clone()).collect();
         known.extend(self.options.seeds.iter().cloned());
-        let mut last = None;
-        for server in known {
-            match self.ask_slots(&server).await {
-                Ok(map) => return Ok(map),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Settings, "no server is named: add its address")))
+        first_answer(known.iter().map(|server| self.ask_slots(server))).await
     }
 
     async fn ask_slots(&self, server: &Address) -> Result<Vec<Option<Address>>, Error> {
@@ -325,6 +315,27 @@ impl ServersState {
         match self.failures.get(&address.cloned()) {
             Some((at, error)) if at.elapsed() < RETRY => Err(error.clone()),
             _ => Ok(()),
+        }
+    }
+}
+
+/// The first answer to questions to several servers. One after another is asked, the next one if those before fail, or are silent
+/// for a moment.
+async fn first_answer<T>(
+    questions: impl Iterator<Item = impl Future<Output = Result<T, Error>>>,
+) -> Result<T, Error> {
+    let (mut questions, mut asked) = (questions.fuse(), FuturesUnordered::new());
+    let mut failure = Error::new(ErrorKind::Settings, "no server is named: add its address");
+    loop {
+        match questions.next() {
+            Some(question) => asked.push(question),
+            None if asked.is_empty() => return Err(failure),
+            None => {}
+        }
+        match timeout(SILENCE, asked.next()).await {
+            Ok(Some(Ok(answer))) => return Ok(answer),
+            Ok(Some(Err(error))) => failure = error,
+            Ok(None) | Err(_) => {}
         }
     }
 }
@@ -373,6 +384,9 @@ fn describe(map: &[Option<Address>]) -> String {
 
 /// The time for which a server that failed is not asked again.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// The time after which another server is asked too.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// The shortest time between two looks.
 const LOOK_UP_INTERVAL: Duration = Duration::from_millis(100);

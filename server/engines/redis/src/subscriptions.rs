@@ -4,19 +4,20 @@
 //! sends what is missing. So a connection that is lost and a partition that moves to another server are handled in the same way
 //! as a new channel.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, PushInfo, PushKind, Value};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use wirehub_common::ChannelName;
 use wirehub_hub::engine::{Delivery, Epoch, NodeId};
 
@@ -186,35 +187,35 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Compares the subscriptions that are wanted with those that are confirmed. Returns `false` if something failed.
-    async fn reconcile(self: &Arc<Self>) -> bool {
+    /// Removes the connections that are dead, or to servers without partitions. Returns the servers with their partitions; `None`
+    /// if they are not found.
+    async fn remove_lost_lines(&self) -> Option<BTreeMap<Address, Vec<Partition>>> {
         if let Err(error) = self.servers.update().await {
             self.fail(None, &error);
-            return false;
+            return None;
         }
         let servers = self.servers.by_server();
-        {
-            let mut state = self.state.lock();
-            let lost: Vec<Address> = state
-                .lines
-                .iter()
-                .filter(|(server, line)| line.is_dead() || !servers.contains_key(*server))
-                .map(|(server, _)| server.clone())
-                .collect();
-            for server in lost {
-                if let Some(line) = state.lines.remove(&server) {
-                    line.is_dead.store(true, Ordering::Relaxed);
-                    state.forget(line.number);
-                    state.is_interrupted = true;
-                }
+        let mut state = self.state.lock();
+        let lost: Vec<Address> = state
+            .lines
+            .iter()
+            .filter(|(server, line)| line.is_dead() || !servers.contains_key(*server))
+            .map(|(server, _)| server.clone())
+            .collect();
+        for server in lost {
+            if let Some(line) = state.lines.remove(&server) {
+                line.is_dead.store(true, Ordering::Relaxed);
+                state.forget(line.number);
+                state.is_interrupted = true;
             }
         }
-        let done =
-            join_all(servers.iter().map(|(server, partitions)| self.reconcile_server(server, partitions)))
-                .await;
-        let is_done = done.into_iter().all(|is_done| is_done);
+        Some(servers)
+    }
+
+    /// Notifies everybody who waits for the end of an interruption, if it is over.
+    fn conclude(&self) {
         let mut state = self.state.lock();
-        if is_done && state.is_complete() {
+        if state.is_complete() && !state.lines.values().any(Line::is_dead) {
             state.renewals.drain(..).for_each(|answer| drop(answer.send(Ok(()))));
             let was_interrupted = std::mem::take(&mut state.is_interrupted);
             let has_lost_presence = std::mem::take(&mut state.has_lost_presence);
@@ -232,11 +233,11 @@ impl Subscriptions {
                 }
             }
         }
-        is_done
     }
 
-    /// The same for the partitions of one server.
-    async fn reconcile_server(self: &Arc<Self>, server: &Address, partitions: &[Partition]) -> bool {
+    /// Compares the subscriptions that are wanted from a server with those that are confirmed, and sends what is missing, until
+    /// nothing is. Returns `false` if something failed.
+    async fn reconcile(self: &Arc<Self>, server: &Address, partitions: &[Partition]) -> bool {
         let line = match self.line(server).await {
             Ok(line) => line,
             Err(error) => {
@@ -244,12 +245,30 @@ impl Subscriptions {
                 return false;
             }
         };
-        let (missing, unwanted) = self.state.lock().differences(line.number, partitions);
+        while !line.is_dead() {
+            let (missing, unwanted) = self.state.lock().differences(line.number, partitions);
+            if missing.is_empty() && unwanted.is_empty() {
+                return true;
+            }
+            if !self.send_differences(server, &line, missing, unwanted).await {
+                return false;
+            }
+        }
+        false
+    }
+
+    async fn send_differences(
+        &self,
+        server: &Address,
+        line: &Line,
+        missing: Vec<InPartition>,
+        unwanted: Vec<InPartition>,
+    ) -> bool {
         let is_sharded = self.servers.is_sharded();
         let (subscribe, unsubscribe) =
             if is_sharded { ("SSUBSCRIBE", "SUNSUBSCRIBE") } else { ("SUBSCRIBE", "UNSUBSCRIBE") };
         for names in groups(missing, is_sharded) {
-            if let Err(error) = self.command(&line, subscribe, &names).await {
+            if let Err(error) = self.command(line, subscribe, &names).await {
                 let partitions: Vec<_> = names.iter().map(|(_, partition)| *partition).collect();
                 self.servers.set_stale();
                 self.fail(Some(&partitions), &Error::of_server(&server.to_string(), error));
@@ -258,7 +277,7 @@ impl Subscriptions {
             self.state.lock().confirm(line.number, &names);
         }
         for names in groups(unwanted, is_sharded) {
-            if let Err(error) = self.command(&line, unsubscribe, &names).await {
+            if let Err(error) = self.command(line, unsubscribe, &names).await {
                 // The connection is dead, or the partition is elsewhere: either way the subscription is over.
                 tracing::debug!("{error}");
             }
@@ -422,6 +441,10 @@ impl State {
     }
 
     fn confirm(&mut self, line: u64, names: &[InPartition]) {
+        // A connection that was given up meanwhile confirms nothing.
+        if !self.lines.values().any(|living| living.number == line && !living.is_dead()) {
+            return;
+        }
         for (name, partition) in names {
             match self.wanted.get_mut(name) {
                 Some(subscription) => {
@@ -487,8 +510,11 @@ fn take(subscriptions: &Weak<Subscriptions>, is_dead: &AtomicBool, push: PushInf
 }
 
 /// Keeps the subscriptions and the map of servers up to date, until the engine is gone.
+///
+/// Each server has its own work at a time, so that one that does not answer holds up no channel of another.
 pub(crate) async fn keep(subscriptions: Weak<Subscriptions>) {
     let mut refreshed = Instant::now();
+    let (mut works, mut busy) = (FuturesUnordered::new(), HashSet::new());
     loop {
         let Some(own) = subscriptions.upgrade() else { return };
         if refreshed.elapsed() >= REFRESH {
@@ -499,20 +525,43 @@ pub(crate) async fn keep(subscriptions: Weak<Subscriptions>) {
                 tracing::debug!("{error}");
             }
         }
-        let is_done = own.reconcile().await;
-        let changes = async {
-            tokio::select! {
-                () = own.wake.notified() => {}
-                () = own.servers.changed.notified() => {}
+        let servers = own.remove_lost_lines().await;
+        let tick = sleep(if servers.is_some() { TICK } else { RETRY });
+        tokio::pin!(tick);
+        for (server, partitions) in servers.into_iter().flatten() {
+            if busy.insert(server.clone()) {
+                works.push(work(Arc::clone(&own), server, partitions));
             }
-        };
-        if is_done {
-            // The engine may go while nothing changes.
-            let _ = timeout(TICK, changes).await;
-        } else {
-            sleep(RETRY).await;
+        }
+        loop {
+            // Works are first: a work that has ended knows all that was wanted before, and a sign that comes later begins another.
+            tokio::select! {
+                biased;
+                Some((server, is_done)) = works.next() => {
+                    busy.remove(&server);
+                    if !is_done {
+                        break;
+                    }
+                    if works.is_empty() {
+                        own.conclude();
+                    }
+                }
+                () = own.wake.notified() => break,
+                () = own.servers.changed.notified() => break,
+                // The engine may go while nothing changes.
+                () = &mut tick => break,
+            }
         }
     }
+}
+
+/// Reconciles the subscriptions of a server. One that fails has a pause.
+async fn work(own: Arc<Subscriptions>, server: Address, partitions: Vec<Partition>) -> (Address, bool) {
+    let is_done = own.reconcile(&server, &partitions).await;
+    if !is_done {
+        sleep(RETRY).await;
+    }
+    (server, is_done)
 }
 
 /// The maximum number of probes on their way.

@@ -354,6 +354,46 @@ async fn a_server_that_does_not_answer_is_noticed_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_server_that_swallows_everything_holds_up_no_new_channel_of_another() {
+    const SOON: Duration = Duration::from_secs(2);
+    let config = vec!["cluster-require-full-coverage no".to_owned()];
+    let cluster = RedisCluster::start_with(3, 0, Options { config, ..Options::default() }).await;
+    let options = cluster_options(&cluster).connect_timeout(Duration::from_secs(6));
+    let node = Node::start(&options.answer_timeout(Duration::from_secs(4))).await;
+    let channels: Vec<String> = (0..30).map(|number| format!("c{number}")).collect();
+    for channel in &channels {
+        node.publish(channel, 1).await;
+    }
+    let silent = cluster.master(0).await;
+    let keys = silent.cli(&["KEYS", "wirehub{*}:c:*"]).await;
+    let is_silent = |channel: &String| keys.lines().any(|key| key.ends_with(&format!(":c:{channel}")));
+    let (of_silent, others): (Vec<_>, Vec<_>) = channels.iter().partition(|channel| is_silent(channel));
+    assert!(!of_silent.is_empty() && !others.is_empty());
+    silent.pause();
+    let begun = Instant::now();
+    // First its connections are silent, then nobody can connect.
+    let mut waiting = Vec::new();
+    while begun.elapsed() < Duration::from_secs(8) {
+        for channel in &of_silent {
+            waiting.push(node.engine.attach(&name(channel)));
+            drop(node.engine.publish(message(channel, 2, "")));
+        }
+        for channel in &others {
+            let attached = timeout(SOON, node.engine.attach(&name(channel))).await;
+            attached.unwrap_or_else(|_| panic!("{channel} waits, {:?}", begun.elapsed())).unwrap();
+            let published = timeout(SOON, node.try_publish(channel, 2, "")).await;
+            published.unwrap_or_else(|_| panic!("{channel} waits, {:?}", begun.elapsed())).unwrap();
+            node.engine.detach(&name(channel));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    silent.resume();
+    for channel in &of_silent {
+        until("it is attached", async || node.engine.attach(&name(channel)).await).await;
+    }
+}
+
+#[tokio::test]
 async fn a_silent_line_brings_no_probe_and_a_renewed_one_does() {
     let server = RedisServer::start(Options::default()).await;
     let line = Line::to(server.address()).await;
