@@ -85,3 +85,28 @@ async fn two_nodes_share_a_cluster() {
     let cluster = RedisCluster::start(3, 0).await;
     check(&cluster_options(&cluster)).await;
 }
+
+#[tokio::test]
+async fn publishes_that_were_accepted_before_a_stop_are_stored_by_it() {
+    const ACCEPTED: u64 = 300;
+    let server = RedisServer::start(Options::default()).await;
+    let options = RedisOptions::single(&server.url()).unwrap();
+    let node = Node::start(&options).await;
+    let channels = ["a", "b", "c", "d"];
+    // They wait in the queues.
+    server.pause();
+    let accepted = (0..ACCEPTED).zip(channels.into_iter().cycle());
+    let accepted: Vec<_> =
+        accepted.map(|(number, channel)| node.engine.publish(message(channel, number, ""))).collect();
+    let stopped = node.engine.stop();
+    assert!(node.try_publish("a", ACCEPTED, "").await.is_err(), "it takes no more");
+    server.resume();
+    stopped.await.unwrap();
+    let other = Node::start(&options).await;
+    for channel in channels {
+        assert_eq!(other.locate(channel, None).await.newest, ACCEPTED / 4, "{channel}");
+    }
+    for answer in accepted {
+        answer.await.unwrap();
+    }
+}
