@@ -11,12 +11,12 @@ use wirehub_common::frame::Position;
 use wirehub_hub::engine::{Attachments, EngineFuture};
 
 use crate::Error;
+use crate::command::{Argument, Command};
 use crate::engine::{RedisEngine, Shared};
 use crate::error::ErrorKind;
 use crate::keys::Place;
 use crate::message::{bytes, position};
-use crate::publications::{decimal, fresh};
-use crate::queue::Command;
+use crate::publications::fresh;
 use crate::scripts::ScriptName;
 
 impl Attachments for RedisEngine {
@@ -31,7 +31,7 @@ impl Attachments for RedisEngine {
     fn probe(&self, number: u64) {
         for partition in self.shared.subscriptions.begin_probe(number) {
             let inbox = self.shared.keys.inbox(partition, Some(self.shared.subscriptions.own));
-            let message = format!("b{number}").into();
+            let message = format!("b{number}");
             // The probe comes back as a delivery, or not at all.
             drop(self.shared.queues.push(partition, 0, false, self.shared.publish_command(inbox, message)));
         }
@@ -49,15 +49,16 @@ impl Attachments for RedisEngine {
             by_partition.entry(partition).or_default().push((index, channel, position.unwrap_or_default()));
         }
         let requests = by_partition.into_iter().map(|(partition, channels)| {
-            let mut keys = vec![self.shared.keys.generation(partition)];
-            let mut arguments = vec![fresh()];
-            let mut indices = Vec::with_capacity(channels.len());
-            for (index, channel, Position { offset, epoch }) in channels {
-                keys.extend(["c", "s"].map(|kind| self.shared.keys.of_channel(kind, &channel)));
-                arguments.extend([decimal(&offset), Bytes::from(epoch.into_bytes())]);
-                indices.push(index);
+            let keys = &self.shared.keys;
+            let mut command = Command::script(ScriptName::Newest).key(keys.generation(partition));
+            for (_, channel, _) in &channels {
+                command = command.key(keys.of_channel("c:", channel)).key(keys.of_channel("s:", channel));
             }
-            let command = Command::Script { name: ScriptName::Newest, keys, arguments };
+            command = command.arg(fresh());
+            for (_, _, Position { offset, epoch }) in &channels {
+                command = command.arg(*offset).arg(epoch);
+            }
+            let indices: Vec<_> = channels.into_iter().map(|(index, ..)| index).collect();
             let later = self.shared.queues.push(partition, 0, false, command);
             async move { (indices, later.await.unwrap_or_else(|_| Err(gone()))) }
         });
@@ -88,13 +89,13 @@ impl Attachments for RedisEngine {
 
 impl Shared {
     /// A message for an inbox.
-    pub(crate) fn publish_command(&self, inbox: Bytes, message: Bytes) -> Command {
-        Command::Plain(vec![self.delivery_command(), inbox, message])
+    pub(crate) fn publish_command(&self, inbox: Bytes, message: impl Argument) -> Command {
+        Command::plain(self.delivery_command()).arg(inbox).arg(message)
     }
 
     /// The name of the command that delivers.
-    pub(crate) fn delivery_command(&self) -> Bytes {
-        Bytes::from_static(if self.queues.servers().is_sharded() { b"SPUBLISH" } else { b"PUBLISH" })
+    pub(crate) fn delivery_command(&self) -> &'static str {
+        if self.queues.servers().is_sharded() { "SPUBLISH" } else { "PUBLISH" }
     }
 }
 

@@ -11,6 +11,7 @@ use wirehub_hub::engine::{
     Attachments, Delivery, Engine, EngineError, EngineFuture, EngineMetric, NodeId, Nodes, Presence, Records,
 };
 
+use crate::command::Command;
 use crate::error::{Error, ErrorKind};
 use crate::fleet::StoreFacts;
 use crate::janitor::{Graces, end_graces, tidy};
@@ -18,7 +19,7 @@ use crate::keys::Keys;
 use crate::nodes::Owner;
 use crate::options::RedisOptions;
 use crate::partition::Partition;
-use crate::queue::{Command, Queues};
+use crate::queue::Queues;
 use crate::servers::Servers;
 use crate::subscriptions::{Subscriptions, keep};
 
@@ -116,8 +117,8 @@ impl Engine for RedisEngine {
     fn stop(&self) -> EngineFuture<()> {
         // Its sessions have left, so the node ends here, and nobody waits for its death.
         let shared = &self.shared;
-        let forget = vec!["HDEL".into(), shared.nodes_key(), shared.owner.id().to_string().into()];
-        let forgotten = shared.queues.push(Partition::FLEET, 0, false, Command::Plain(forget));
+        let forget = Command::plain("HDEL").arg(shared.nodes_key()).arg(shared.owner.id());
+        let forgotten = shared.queues.push(Partition::FLEET, 0, false, forget);
         let closed = shared.queues.close();
         EngineFuture::Later(Box::pin(async move {
             closed.await;

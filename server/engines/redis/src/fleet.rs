@@ -6,12 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redis::Value;
 use tokio::time::Instant;
 
+use crate::command::Command;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::message::{number, text};
 use crate::options::{Acknowledge, ServerKind};
 use crate::partition::Partition;
-use crate::queue::{Command, strange};
+use crate::queue::strange;
 use crate::scripts::ScriptName;
 
 /// The last known facts about the store.
@@ -70,9 +71,10 @@ impl Shared {
     /// Decides by which commands deliveries travel in a cluster. The first node of a fleet decides for all: otherwise two nodes
     /// would not hear each other after an upgrade of the servers.
     async fn agree_on_deliveries(&self, can_shard: bool) -> Result<(), Error> {
-        let key = self.keys.of_fleet("deliveries");
+        let key = self.keys.of_fleet("deliveries").into_bytes();
+        let get = Command::plain("GET").arg(&key);
         self.ask(self.keep_deliveries(can_shard)).await?;
-        let found = self.ask(Command::Plain(vec!["GET".into(), key.clone()])).await?;
+        let found = self.ask(get).await?;
         let name = String::from_utf8_lossy(&key);
         let is_sharded = match text(&found).as_deref() {
             Some(DELIVERIES_SHARDED) => true,
@@ -100,22 +102,23 @@ impl Shared {
     /// Notes the commands of deliveries, unless they are noted already.
     fn keep_deliveries(&self, is_sharded: bool) -> Command {
         let value = if is_sharded { DELIVERIES_SHARDED } else { DELIVERIES_TO_ALL };
-        Command::Plain(vec!["SETNX".into(), self.keys.of_fleet("deliveries"), value.into()])
+        Command::plain("SETNX").arg(self.keys.of_fleet("deliveries")).arg(value)
     }
 
     /// Tries the commands of the scripts.
     async fn check_rights(&self) -> Result<(), Error> {
         // Several nodes may start at the same time.
-        let key = self.keys.of_fleet(&format!("check:{}", self.subscriptions.own));
-        let arguments =
-            vec![self.delivery_command(), self.keys.inbox(Partition::FLEET, Some(self.subscriptions.own))];
-        self.ask(Command::Script { name: ScriptName::Check, keys: vec![key], arguments }).await?;
-        Ok(())
+        let own = self.subscriptions.own;
+        let check = Command::script(ScriptName::Check)
+            .key(self.keys.of_fleet(&format!("check:{own}")))
+            .arg(self.delivery_command())
+            .arg(self.keys.inbox(Partition::FLEET, Some(own)));
+        self.ask(check).await.map(drop)
     }
 
     async fn check_format(&self) -> Result<(), Error> {
-        let key = self.keys.of_fleet("format");
-        let get = Command::Plain(vec!["GET".into(), key.clone()]);
+        let key = self.keys.of_fleet("format").into_bytes();
+        let get = Command::plain("GET").arg(&key);
         self.write_format().await?;
         let found = match self.ask(get).await {
             Ok(found) => text(&found).unwrap_or_default(),
@@ -137,8 +140,7 @@ impl Shared {
 
     /// Writes the format if there is none.
     async fn write_format(&self) -> Result<(), Error> {
-        let set = vec!["SETNX".into(), self.keys.of_fleet("format"), FORMAT.into()];
-        self.ask(Command::Plain(set)).await.map(drop)
+        self.ask(Command::plain("SETNX").arg(self.keys.of_fleet("format")).arg(FORMAT)).await.map(drop)
     }
 
     /// Reads scope and clock. Format and scope are made anew if Redis has lost everything.
@@ -151,10 +153,10 @@ impl Shared {
         }
         let key = self.keys.of_fleet("scope");
         let new = format!("{:016x}", crate::random());
-        self.ask(Command::Plain(vec!["SETNX".into(), key.clone(), new.into()])).await?;
-        let scope = self.ask(Command::Plain(vec!["GET".into(), key])).await?;
+        self.ask(Command::plain("SETNX").arg(key).arg(new)).await?;
+        let scope = self.ask(Command::plain("GET").arg(key)).await?;
         let asked = Instant::now();
-        let Value::Array(time) = self.ask(Command::Plain(vec!["TIME".into()])).await? else {
+        let Value::Array(time) = self.ask(Command::plain("TIME")).await? else {
             return Err(strange());
         };
         let [seconds, microseconds] = &time[..] else { return Err(strange()) };

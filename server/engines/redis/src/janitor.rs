@@ -17,12 +17,13 @@ use wirehub_common::ChannelName;
 use wirehub_hub::SessionId;
 use wirehub_hub::engine::NodeId;
 
+use crate::command::Command;
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::message::bytes;
 use crate::partition::Partition;
 use crate::presence::LONGEST_GRACE;
-use crate::queue::{Command, strange};
+use crate::queue::strange;
 use crate::scripts::ScriptName;
 
 /// The graces of this node's sessions.
@@ -106,15 +107,14 @@ pub(crate) async fn tidy(shared: Weak<Shared>) {
 impl Shared {
     /// Takes or keeps the office of the janitor. Two nodes at the same time do no harm.
     async fn is_janitor(&self) -> Result<bool, Error> {
-        let own = Bytes::from(self.subscriptions.own.to_string());
+        let own = self.subscriptions.own.to_string();
         let key = self.keys.of_fleet("janitor");
-        let term = Bytes::from(TERM.as_millis().to_string());
-        let take = vec!["SET".into(), key.clone(), own.clone(), "NX".into(), "PX".into(), term.clone()];
-        self.ask(Command::Plain(take)).await?;
-        let holder = self.ask(Command::Plain(vec!["GET".into(), key.clone()])).await?;
-        let is_own = bytes(&holder) == Some(&own[..]);
+        let term = TERM.as_millis();
+        self.ask(Command::plain("SET").arg(key).arg(&own).arg("NX").arg("PX").arg(term)).await?;
+        let holder = self.ask(Command::plain("GET").arg(key)).await?;
+        let is_own = bytes(&holder) == Some(own.as_bytes());
         if is_own {
-            self.ask(Command::Plain(vec!["PEXPIRE".into(), key, term])).await?;
+            self.ask(Command::plain("PEXPIRE").arg(key).arg(term)).await?;
         }
         Ok(is_own)
     }
@@ -126,8 +126,7 @@ impl Shared {
             for result in join_all(Partition::all().map(|partition| self.end_owner(owner, partition))).await {
                 result?;
             }
-            let forget = vec!["HDEL".into(), self.nodes_key(), owner.to_string().into()];
-            self.ask(Command::Plain(forget)).await?;
+            self.ask(Command::plain("HDEL").arg(self.nodes_key()).arg(owner)).await?;
         }
         for result in join_all(Partition::all().map(|partition| self.end_due(partition))).await {
             result?;
@@ -139,7 +138,7 @@ impl Shared {
     async fn end_owner(&self, owner: NodeId, partition: Partition) -> Result<(), Error> {
         let channels = self.owner_channels_key(partition, owner);
         loop {
-            let some = vec!["SRANDMEMBER".into(), channels.clone(), "16".into()];
+            let some = Command::plain("SRANDMEMBER").arg(channels).arg("16");
             let names = self.list_of(partition, some).await?;
             if names.is_empty() {
                 break;
@@ -148,7 +147,7 @@ impl Shared {
                 let channel = std::str::from_utf8(&name).ok().and_then(|name| ChannelName::new(name).ok());
                 let channel = channel.ok_or_else(strange)?;
                 let sessions = self.owner_sessions_key(&channel, owner);
-                let some = vec!["SRANDMEMBER".into(), sessions, "256".into()];
+                let some = Command::plain("SRANDMEMBER").arg(sessions).arg("256");
                 let sessions = self.list_of(partition, some).await?;
                 let leaves =
                     sessions.iter().filter_map(|session| Some(session_of(session)?.0)).map(|session| {
@@ -157,7 +156,7 @@ impl Shared {
                     });
                 let leaves: Vec<_> = leaves.collect();
                 if leaves.is_empty() {
-                    let forget = vec!["SREM".into(), channels.clone(), name];
+                    let forget = Command::plain("SREM").arg(channels).arg(name);
                     self.list_of(partition, forget).await?;
                 }
                 for left in join_all(leaves).await {
@@ -166,7 +165,7 @@ impl Shared {
             }
         }
         loop {
-            let some = vec!["SRANDMEMBER".into(), self.owner_counted_key(partition, owner), "256".into()];
+            let some = Command::plain("SRANDMEMBER").arg(self.owner_counted_key(partition, owner)).arg("256");
             let counted = self.list_of(partition, some).await?;
             if counted.is_empty() {
                 return Ok(());
@@ -183,9 +182,7 @@ impl Shared {
 
     /// Ends the graces of a partition that have passed.
     async fn end_due(&self, partition: Partition) -> Result<(), Error> {
-        let keys = vec![self.leaving_key(partition)];
-        let arguments = vec!["1000".into()];
-        let command = Command::Script { name: ScriptName::Due, keys, arguments };
+        let command = Command::script(ScriptName::Due).key(self.leaving_key(partition)).arg("1000");
         let due =
             list(self.queues.push(partition, 0, false, command).await.unwrap_or_else(|_| Err(strange()))?)?;
         for entry in due {
@@ -197,8 +194,8 @@ impl Shared {
         Ok(())
     }
 
-    async fn list_of(&self, partition: Partition, command: Vec<Bytes>) -> Result<Vec<Bytes>, Error> {
-        let later = self.queues.push(partition, 0, false, Command::Plain(command));
+    async fn list_of(&self, partition: Partition, command: Command) -> Result<Vec<Bytes>, Error> {
+        let later = self.queues.push(partition, 0, false, command);
         list(later.await.unwrap_or_else(|_| Err(strange()))?)
     }
 }

@@ -8,12 +8,40 @@ use wirehub_common::ChannelName;
 use wirehub_hub::engine::NodeId;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::command::Argument;
 use crate::partition::Partition;
 
 /// The names with one prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     prefix: Box<str>,
+}
+
+/// A name that is written when it is needed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a, N> {
+    prefix: &'a str,
+    partition: Partition,
+    kind: &'a str,
+    name: N,
+}
+
+impl<N: Argument> Key<'_, N> {
+    pub(crate) fn into_bytes(self) -> Bytes {
+        let mut key = Vec::new();
+        self.write(&mut key);
+        // `Bytes` takes over a vector without another allocation only if it is full.
+        key.into_boxed_slice().into()
+    }
+}
+
+impl<N: Argument> Argument for Key<'_, N> {
+    fn write(self, buffer: &mut Vec<u8>) {
+        for part in [self.prefix, "{", self.partition.tag(), "}:", self.kind] {
+            part.write(buffer);
+        }
+        self.name.write(buffer);
+    }
 }
 
 /// The place of a channel in Redis.
@@ -42,44 +70,45 @@ impl Keys {
     }
 
     /// The generation of a partition.
-    pub(crate) fn generation(&self, partition: Partition) -> Bytes {
-        self.key(partition, "g", &[])
+    pub(crate) fn generation(&self, partition: Partition) -> Key<'_, ()> {
+        self.key(partition, "g", ())
     }
 
     /// A key of a channel.
-    pub(crate) fn of_channel(&self, kind: &str, channel: &ChannelName) -> Bytes {
-        let name = channel.as_str();
-        self.key(Partition::of(name.as_bytes()), kind, &[name.as_bytes()])
+    pub(crate) fn of_channel<'a>(
+        &'a self,
+        kind: &'a str,
+        channel: &'a ChannelName,
+    ) -> Key<'a, &'a ChannelName> {
+        self.key(Partition::of(channel.as_str().as_bytes()), kind, channel)
     }
 
     /// The key of a publish with an idempotency key.
-    pub(crate) fn of_publish(&self, channel: &ChannelName, key: &str) -> Bytes {
-        let name = channel.as_str().as_bytes();
+    pub(crate) fn of_publish<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        key: &'a str,
+    ) -> impl Argument + use<'a> {
         // A channel has no zero byte in its name.
-        self.key(Partition::of(name), "k", &[name, b"\0", key.as_bytes()])
+        self.key(Partition::of(channel.as_str().as_bytes()), "k:", (channel, "\0", key))
     }
 
     /// The inbox of a node in a partition; `None` for the common one of all nodes.
     pub(crate) fn inbox(&self, partition: Partition, node: Option<NodeId>) -> Bytes {
-        let node = node.map_or_else(|| "all".to_owned(), |node| node.to_string());
-        self.key(partition, "i", &[node.as_bytes()])
+        match node {
+            Some(node) => self.key(partition, "i:", node).into_bytes(),
+            None => self.key(partition, "i:", "all").into_bytes(),
+        }
     }
 
     /// A key of the whole fleet.
-    pub(crate) fn of_fleet(&self, name: &str) -> Bytes {
-        self.key(Partition::FLEET, "f", &[name.as_bytes()])
+    pub(crate) fn of_fleet<N>(&self, name: N) -> Key<'_, N> {
+        self.key(Partition::FLEET, "f:", name)
     }
 
-    /// A key of a partition.
-    pub(crate) fn key(&self, partition: Partition, kind: &str, name: &[&[u8]]) -> Bytes {
-        let tag = partition.tag();
-        let colon: &[u8] = if name.is_empty() { b"" } else { b":" };
-        let parts = [self.prefix.as_bytes(), b"{", tag.as_bytes(), b"}:", kind.as_bytes(), colon];
-        let parts = || parts.iter().chain(name);
-        // `Bytes` takes over a vector without another allocation only if it is full.
-        let mut key = Vec::with_capacity(parts().map(|part| part.len()).fold(0, usize::saturating_add));
-        parts().for_each(|part| key.extend_from_slice(part));
-        key.into()
+    /// A key of a partition. The kind ends with a colon if there is a name.
+    pub(crate) fn key<'a, N>(&'a self, partition: Partition, kind: &'a str, name: N) -> Key<'a, N> {
+        Key { prefix: &self.prefix, partition, kind, name }
     }
 
     /// The kind and the name in a delivery channel; `None` if it is of another prefix.
@@ -100,13 +129,16 @@ mod tests {
     fn keys_are_read_as_they_were_written() {
         let keys = Keys::new("fleet:1");
         let channel = ChannelName::new("chat:lobby").unwrap();
-        let key = keys.of_channel("d", &channel);
+        let key = keys.of_channel("d:", &channel).into_bytes();
         assert_eq!(keys.parse(&key), Some((&b"d"[..], &b"chat:lobby"[..])));
         assert!(key.starts_with(b"fleet:1{"));
         for strange in [&b""[..], b"fleet:1", b"other{1}:d:x", b"fleet:1{1}", b"fleet:1{1}:d"] {
             assert_eq!(keys.parse(strange), None);
         }
         let place = Place::of(&channel);
-        assert_eq!(keys.generation(place.partition), format!("fleet:1{{{}}}:g", place.partition.tag()));
+        assert_eq!(
+            keys.generation(place.partition).into_bytes(),
+            format!("fleet:1{{{}}}:g", place.partition.tag())
+        );
     }
 }

@@ -18,6 +18,7 @@
 //! deliveries. The README describes what is promised when servers fail.
 
 mod attachments;
+mod command;
 mod engine;
 mod error;
 mod figures;

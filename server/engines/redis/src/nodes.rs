@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use redis::Value;
 use wirehub_hub::engine::{EngineError, EngineFuture, NODE_EXPIRY, Node, NodeId, NodeReport, Nodes};
 
+use crate::command::Command;
 use crate::engine::{RedisEngine, Shared};
 use crate::error::Error;
+use crate::keys::Key;
 use crate::message::{bytes, number};
 use crate::partition::Partition;
-use crate::publications::decimal;
-use crate::queue::{Command, answer_of, strange};
+use crate::queue::{answer_of, strange};
 use crate::scripts::ScriptName;
 
 impl Nodes for RedisEngine {
@@ -43,7 +44,7 @@ impl Nodes for RedisEngine {
     fn send(&self, to: Option<NodeId>, message: Bytes) -> EngineFuture<()> {
         let message = [&b"m"[..], &self.own().number().to_be_bytes(), &message].concat();
         let inbox = self.shared.keys.inbox(Partition::FLEET, to);
-        let command = self.shared.publish_command(inbox, message.into());
+        let command = self.shared.publish_command(inbox, &message[..]);
         answer_of(self.shared.queues.push(Partition::FLEET, 0, false, command), |_| Some(()))
     }
 }
@@ -52,13 +53,12 @@ impl Shared {
     /// Stores a report. Returns `false` if the owner of this node's members counts as dead.
     async fn report(&self, report: &NodeReport) -> Result<bool, Error> {
         let (owner, is_first) = self.owner.report();
-        let arguments = vec![
-            owner.to_string().into(),
-            write(self.subscriptions.own, report).into(),
-            decimal(&NODE_EXPIRY.as_millis()),
-            decimal(&u8::from(is_first)),
-        ];
-        let command = Command::Script { name: ScriptName::Report, keys: vec![self.nodes_key()], arguments };
+        let command = Command::script(ScriptName::Report)
+            .key(self.nodes_key())
+            .arg(owner)
+            .arg(write(self.subscriptions.own, report))
+            .arg(NODE_EXPIRY.as_millis())
+            .arg(u8::from(is_first));
         let answer = self.ask(command).await.inspect_err(|_| self.owner.has_not_reported(is_first))?;
         Ok(number(&answer).ok_or_else(strange)? == 1)
     }
@@ -70,14 +70,13 @@ impl Shared {
         self.subscriptions.report_lost_presence();
     }
 
-    pub(crate) fn nodes_key(&self) -> Bytes {
+    pub(crate) fn nodes_key(&self) -> Key<'_, &'static str> {
         self.keys.of_fleet("nodes")
     }
 
     /// The living nodes, and the dead owners.
     pub(crate) async fn nodes(&self) -> Result<(Vec<Node>, Vec<NodeId>), Error> {
-        let keys = vec![self.nodes_key()];
-        let command = Command::Script { name: ScriptName::Nodes, keys, arguments: Vec::new() };
+        let command = Command::script(ScriptName::Nodes).key(self.nodes_key());
         let Value::Array(answer) = self.ask(command).await? else { return Err(strange()) };
         let (now, entries) = answer.split_first().ok_or_else(strange)?;
         let now = time_of(number(now).ok_or_else(strange)?);

@@ -12,13 +12,13 @@ use wirehub_hub::SessionId;
 use wirehub_hub::engine::{EngineFuture, NodeId, Presence, PresenceEntry};
 use wirehub_hub::observe::{MemberPage, PresenceCounts};
 
+use crate::command::{Argument, Command};
 use crate::engine::{RedisEngine, Shared};
 use crate::error::Error;
-use crate::keys::{Place, line_of};
+use crate::keys::{Key, Place, line_of};
 use crate::message::{bytes, number};
 use crate::partition::Partition;
-use crate::publications::decimal;
-use crate::queue::{Command, answer_of, strange};
+use crate::queue::{answer_of, strange};
 use crate::scripts::ScriptName;
 
 impl Presence for RedisEngine {
@@ -26,15 +26,16 @@ impl Presence for RedisEngine {
         let PresenceEntry { channel, session, member, grace, .. } = entry;
         let place = Place::of(&channel);
         let shared = &self.shared;
-        let user = Bytes::from(member.user.clone().into_bytes());
-        let grace = grace.map_or_else(Bytes::new, |grace| decimal(&grace.as_millis()));
-        let movement = encode(Movement { channel: channel.clone(), member });
         let owner = shared.owner.id();
-        let owner_name = owner.to_string().into();
-        let mut arguments = vec![id_bytes(session), user, grace, movement, owner_name, name_bytes(&channel)];
-        arguments.extend(shared.delivery_arguments(&channel));
-        let keys = shared.session_keys(&channel, owner);
-        let command = Command::Script { name: ScriptName::Enter, keys, arguments };
+        let command = shared.session_command(ScriptName::Enter, &channel, owner).arg(&session.to_bytes());
+        let command = command.arg(&member.user);
+        let command = match grace {
+            Some(grace) => command.arg(grace.as_millis()),
+            None => command.arg(""),
+        };
+        let movement = encode(Movement { channel: channel.clone(), member });
+        let command = command.arg(movement).arg(owner).arg(&channel);
+        let command = shared.with_delivery(command, &channel);
         answer_of(shared.queues.push(place.partition, place.line, false, command), |_| Some(()))
     }
 
@@ -59,8 +60,8 @@ impl Presence for RedisEngine {
 
     fn counts(&self, channel: &ChannelName) -> EngineFuture<PresenceCounts> {
         let place = Place::of(channel);
-        let keys = ["o", "u"].map(|kind| self.shared.keys.of_channel(kind, channel)).into();
-        let command = Command::Script { name: ScriptName::Counts, keys, arguments: Vec::new() };
+        let key = |kind| self.shared.keys.of_channel(kind, channel);
+        let command = Command::script(ScriptName::Counts).key(key("o:")).key(key("u:"));
         answer_of(self.shared.queues.push(place.partition, place.line, false, command), |answer| {
             let Value::Array(counts) = answer else { return None };
             let [sessions, users] = &counts[..] else { return None };
@@ -72,7 +73,7 @@ impl Presence for RedisEngine {
 
     fn count_session(&self, user: &str, session: SessionId, limit: u32) -> EngineFuture<bool> {
         let shared = &self.shared;
-        let later = shared.count(ScriptName::Count, user, session, shared.owner.id(), Some(decimal(&limit)));
+        let later = shared.count(ScriptName::Count, user, session, shared.owner.id(), Some(limit));
         answer_of(later, |answer| Some(number(&answer)? == 1))
     }
 
@@ -91,51 +92,59 @@ impl Shared {
         owner: NodeId,
         session: SessionId,
     ) -> (Command, Place) {
-        let mut arguments = vec![id_bytes(session), owner.to_string().into(), name_bytes(channel)];
-        arguments.extend(self.delivery_arguments(channel));
-        let keys = self.session_keys(channel, owner);
-        (Command::Script { name: ScriptName::Leave, keys, arguments }, Place::of(channel))
+        let command = self.session_command(ScriptName::Leave, channel, owner);
+        let command = command.arg(&session.to_bytes()).arg(owner).arg(channel);
+        (self.with_delivery(command, channel), Place::of(channel))
     }
 
     /// The command that ends the grace of a session.
     pub(crate) fn end_grace_command(&self, channel: &ChannelName, session: SessionId) -> (Command, Place) {
-        let mut arguments = vec![id_bytes(session), name_bytes(channel)];
-        arguments.extend(self.delivery_arguments(channel));
-        let keys = self.member_keys(channel).to_vec();
-        (Command::Script { name: ScriptName::EndGrace, keys, arguments }, Place::of(channel))
+        let command = self.member_command(ScriptName::EndGrace, channel);
+        let command = command.arg(&session.to_bytes()).arg(channel);
+        (self.with_delivery(command, channel), Place::of(channel))
     }
 
-    fn member_keys(&self, channel: &ChannelName) -> [Bytes; 4] {
-        let of_channel = |kind| self.keys.of_channel(kind, channel);
-        [of_channel("m"), of_channel("o"), of_channel("u"), self.leaving_key(Place::of(channel).partition)]
+    /// A script with the keys of a channel's members.
+    fn member_command(&self, name: ScriptName, channel: &ChannelName) -> Command {
+        let key = |kind| self.keys.of_channel(kind, channel);
+        let command = Command::script(name).key(key("m:")).key(key("o:")).key(key("u:"));
+        command.key(self.leaving_key(Place::of(channel).partition))
+    }
+
+    /// A script with the keys of a channel's members and of an owner.
+    fn session_command(&self, name: ScriptName, channel: &ChannelName, owner: NodeId) -> Command {
+        let command = self.member_command(name, channel);
+        let channels = self.owner_channels_key(Place::of(channel).partition, owner);
+        command.key(channels).key(self.owner_sessions_key(channel, owner))
+    }
+
+    /// Adds the command and the channel of the delivery.
+    fn with_delivery(&self, command: Command, channel: &ChannelName) -> Command {
+        command.arg(self.delivery_command()).arg(self.keys.of_channel("d:", channel))
     }
 
     /// The leaving sessions of a partition.
-    pub(crate) fn leaving_key(&self, partition: Partition) -> Bytes {
-        self.keys.key(partition, "l", &[])
-    }
-
-    fn session_keys(&self, channel: &ChannelName, owner: NodeId) -> Vec<Bytes> {
-        let partition = Place::of(channel).partition;
-        let mut keys = self.member_keys(channel).to_vec();
-        keys.extend([self.owner_channels_key(partition, owner), self.owner_sessions_key(channel, owner)]);
-        keys
+    pub(crate) fn leaving_key(&self, partition: Partition) -> Key<'_, ()> {
+        self.keys.key(partition, "l", ())
     }
 
     /// The channels of a partition in which an owner has sessions.
-    pub(crate) fn owner_channels_key(&self, partition: Partition, owner: NodeId) -> Bytes {
-        self.keys.key(partition, "n", &[owner.to_string().as_bytes()])
+    pub(crate) fn owner_channels_key(&self, partition: Partition, owner: NodeId) -> Key<'_, NodeId> {
+        self.keys.key(partition, "n:", owner)
     }
 
     /// The sessions of an owner in a channel.
-    pub(crate) fn owner_sessions_key(&self, channel: &ChannelName, owner: NodeId) -> Bytes {
-        let partition = Place::of(channel).partition;
-        self.keys.key(partition, "q", &[owner.to_string().as_bytes(), b":", channel.as_str().as_bytes()])
+    pub(crate) fn owner_sessions_key<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        owner: NodeId,
+    ) -> impl Argument + use<'a> {
+        self.keys.key(Place::of(channel).partition, "q:", (owner, ":", channel))
     }
 
     /// The sessions of a partition's users that are counted for an owner.
-    pub(crate) fn owner_counted_key(&self, partition: Partition, owner: NodeId) -> Bytes {
-        self.keys.key(partition, "x", &[owner.to_string().as_bytes()])
+    pub(crate) fn owner_counted_key(&self, partition: Partition, owner: NodeId) -> Key<'_, NodeId> {
+        self.keys.key(partition, "x:", owner)
     }
 
     /// Counts a session of a user, or counts it no longer.
@@ -145,24 +154,17 @@ impl Shared {
         user: &str,
         session: SessionId,
         owner: NodeId,
-        limit: Option<Bytes>,
+        limit: Option<u32>,
     ) -> futures_channel::oneshot::Receiver<Result<Value, Error>> {
         let partition = Partition::of(user.as_bytes());
-        let sessions = self.keys.key(partition, "w", &[user.as_bytes()]);
-        let keys = vec![sessions, self.owner_counted_key(partition, owner)];
-        let user_name = Bytes::copy_from_slice(user.as_bytes());
-        let mut arguments = vec![id_bytes(session), user_name, owner.to_string().into()];
-        arguments.extend(limit);
-        self.queues.push(
-            partition,
-            line_of(user.as_bytes()),
-            false,
-            Command::Script { name, keys, arguments },
-        )
-    }
-
-    fn delivery_arguments(&self, channel: &ChannelName) -> [Bytes; 2] {
-        [self.delivery_command(), self.keys.of_channel("d", channel)]
+        let command = Command::script(name)
+            .key(self.keys.key(partition, "w:", user))
+            .key(self.owner_counted_key(partition, owner))
+            .arg(&session.to_bytes())
+            .arg(user)
+            .arg(owner)
+            .args(limit);
+        self.queues.push(partition, line_of(user.as_bytes()), false, command)
     }
 
     async fn members(
@@ -173,13 +175,13 @@ impl Shared {
     ) -> Result<MemberPage, Error> {
         let place = Place::of(channel);
         let mut page = MemberPage::default();
-        let mut after = after.map_or_else(Bytes::new, id_bytes);
+        let mut after = after.map(|after| after.to_bytes().to_vec()).unwrap_or_default();
         while !page.more {
             // One more, to see if there is one.
             let step = most.saturating_sub(page.members.len()).saturating_add(1).min(PAGE);
-            let keys = ["m", "o"].map(|kind| self.keys.of_channel(kind, channel)).into();
-            let arguments = vec![after.clone(), decimal(&step)];
-            let command = Command::Script { name: ScriptName::Page, keys, arguments };
+            let key = |kind| self.keys.of_channel(kind, channel);
+            let command = Command::script(ScriptName::Page).key(key("m:")).key(key("o:"));
+            let command = command.arg(&after[..]).arg(step);
             let later = self.queues.push(place.partition, place.line, false, command);
             let answer = later.await.unwrap_or_else(|_| Err(strange()))?;
             let Value::Array(movements) = answer else { return Err(strange()) };
@@ -194,8 +196,8 @@ impl Shared {
                     page.more = true;
                     break;
                 }
-                if let Ok(id) = member.session.parse() {
-                    after = id_bytes(id);
+                if let Ok(id) = member.session.parse::<SessionId>() {
+                    after = id.to_bytes().to_vec();
                 }
                 page.members.push(member);
             }
@@ -218,14 +220,6 @@ pub(crate) fn decode(stored: &Bytes) -> Option<Movement> {
         ServerFrame::Push(Push::Join(movement)) => Some(movement),
         _ => None,
     }
-}
-
-pub(crate) fn id_bytes(session: SessionId) -> Bytes {
-    Bytes::copy_from_slice(&session.to_bytes())
-}
-
-fn name_bytes(channel: &ChannelName) -> Bytes {
-    Bytes::copy_from_slice(channel.as_str().as_bytes())
 }
 
 /// The maximum number of members in one answer of Redis.

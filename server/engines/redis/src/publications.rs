@@ -1,5 +1,6 @@
 //! Publishing, recovery and history.
 
+use std::io::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,10 +15,11 @@ use wirehub_hub::engine::{
 use wirehub_hub::namespace::History;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::command::{Argument, Command};
 use crate::engine::{RedisEngine, Shared};
 use crate::keys::Place;
 use crate::message::{bytes, decode, encode, number, position, text};
-use crate::queue::{Command, answer_of};
+use crate::queue::answer_of;
 use crate::scripts::ScriptName;
 
 impl Publications for RedisEngine {
@@ -29,28 +31,21 @@ impl Publications for RedisEngine {
 
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         let EnginePublish { channel, payload, publisher, key, history, .. } = publish;
-        let mut keys = Vec::from(self.shared.log_keys(&channel));
+        let (shared, place) = (&self.shared, Place::of(&channel));
+        let mut command = shared.log_command(ScriptName::Publish, &channel);
         if !key.is_empty() {
-            keys.push(self.shared.keys.of_publish(&channel, &key));
+            command = command.key(shared.keys.of_publish(&channel, &key));
         }
+        command =
+            command.arg(fresh()).arg(shared.delivery_command()).arg(shared.keys.of_channel("d:", &channel));
         let size = payload.data.len();
-        let delivery = self.shared.keys.of_channel("d", &channel);
-        let place = Place::of(&channel);
-        let message = encode(Publication { channel, payload, time: 0, publisher, offset: 0 });
-        let mut arguments = vec![
-            fresh(),
-            self.shared.delivery_command(),
-            delivery,
-            message,
-            decimal(&size),
-            decimal(&KeyWindow::KEPT.as_millis()),
-        ];
+        command = command.arg(encode(Publication { channel, payload, time: 0, publisher, offset: 0 }));
+        command = command.arg(size).arg(KeyWindow::KEPT.as_millis());
         if let Some(history) = &history {
-            arguments.extend(bounds(history));
+            command = with_bounds(command, history);
         }
         let has_history = history.is_some();
-        let command = Command::Script { name: ScriptName::Publish, keys, arguments };
-        let later = self.shared.queues.push(place.partition, place.line, true, command);
+        let later = shared.queues.push(place.partition, place.line, true, command);
         answer_of(later, move |answer| {
             let position = position(bytes(&answer)?)?;
             Some(Some(position).filter(|position| has_history && position.offset > 0))
@@ -59,9 +54,8 @@ impl Publications for RedisEngine {
 
     fn locate(&self, locate: Locate) -> EngineFuture<Located> {
         let Locate { channel, history, since } = locate;
-        let mut arguments = vec![fresh()];
-        arguments.extend(bounds(&history));
-        answer_of(self.shared.read_log(&channel, ScriptName::Locate, arguments), move |answer| {
+        let command = self.shared.log_command(ScriptName::Locate, &channel).arg(fresh());
+        answer_of(self.shared.read_log(&channel, with_bounds(command, &history)), move |answer| {
             let Value::Array(fields) = answer else { return None };
             let [epoch, newest, before_oldest, starts] = &fields[..] else { return None };
             let starts = text(starts)?;
@@ -88,13 +82,12 @@ impl Publications for RedisEngine {
 
     fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
         let ReadHistory { channel, history, since, limit, bytes: page_bytes, reverse } = read;
-        let mut arguments = vec![fresh()];
-        arguments.extend(bounds(&history));
-        arguments.extend([decimal(&limit), decimal(&page_bytes), decimal(&u8::from(reverse))]);
+        let command = self.shared.log_command(ScriptName::History, &channel).arg(fresh());
+        let mut command = with_bounds(command, &history).arg(limit).arg(page_bytes).arg(u8::from(reverse));
         if let Some(since) = since {
-            arguments.extend([decimal(&since.offset), Bytes::from(since.epoch.into_bytes())]);
+            command = command.arg(since.offset).arg(since.epoch);
         }
-        answer_of(self.shared.read_log(&channel, ScriptName::History, arguments), |answer| match answer {
+        answer_of(self.shared.read_log(&channel, command), |answer| match answer {
             Value::Array(fields) => page(&fields).map(Some),
             Value::Nil | Value::Boolean(false) => Some(None),
             _ => None,
@@ -103,19 +96,18 @@ impl Publications for RedisEngine {
 }
 
 impl Shared {
-    fn log_keys(&self, channel: &ChannelName) -> [Bytes; 3] {
-        let generation = self.keys.generation(Place::of(channel).partition);
-        [generation, self.keys.of_channel("c", channel), self.keys.of_channel("s", channel)]
+    /// A script with the keys of a channel's log.
+    fn log_command(&self, name: ScriptName, channel: &ChannelName) -> Command {
+        let command = Command::script(name).key(self.keys.generation(Place::of(channel).partition));
+        command.key(self.keys.of_channel("c:", channel)).key(self.keys.of_channel("s:", channel))
     }
 
     fn read_log(
         &self,
         channel: &ChannelName,
-        name: ScriptName,
-        arguments: Vec<Bytes>,
+        command: Command,
     ) -> futures_channel::oneshot::Receiver<Result<Value, crate::Error>> {
         let place = Place::of(channel);
-        let command = Command::Script { name, keys: self.log_keys(channel).into(), arguments };
         self.queues.push(place.partition, place.line, false, command)
     }
 }
@@ -179,24 +171,29 @@ fn page(fields: &[Value]) -> Option<HistoryPage> {
     })
 }
 
-/// The bounds of a history as arguments.
-fn bounds(history: &History) -> [Bytes; 3] {
+/// Adds the bounds of a history.
+fn with_bounds(command: Command, history: &History) -> Command {
     // The store counts milliseconds in numbers that are exact up to 2^53.
     let ttl = history.ttl.min(LONGEST).as_millis().max(1);
-    [decimal(&history.size), decimal(&ttl), decimal(&history.bytes)]
+    command.arg(history.size).arg(ttl).arg(history.bytes)
 }
 
-/// A name for the epoch of a new channel. Almost every one is discarded, so it costs no system call.
-pub(crate) fn fresh() -> Bytes {
+/// The name for the epoch of a new channel.
+pub(crate) struct FreshName(u64);
+
+/// Almost every one is discarded, so it costs no system call.
+pub(crate) fn fresh() -> FreshName {
     static SEED: LazyLock<u64> = LazyLock::new(crate::random);
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{:016x}", xxh3_64_with_seed(&count.to_le_bytes(), *SEED)).into()
+    FreshName(xxh3_64_with_seed(&count.to_le_bytes(), *SEED))
 }
 
-/// A number as an argument.
-pub(crate) fn decimal(number: &impl ToString) -> Bytes {
-    number.to_string().into()
+impl Argument for FreshName {
+    fn write(self, buffer: &mut Vec<u8>) {
+        // A vector takes everything.
+        let _ = write!(buffer, "{:016x}", self.0);
+    }
 }
 
 /// The longest time for which a history is kept: a hundred years.

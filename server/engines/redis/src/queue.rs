@@ -8,21 +8,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use wirehub_hub::engine::EngineFuture;
 
+use crate::command::Command;
 use crate::error::{Error, ErrorKind, code_of, is_temporary_code};
 use crate::figures::Figures;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::{Acknowledge, Address, RedisOptions};
 use crate::partition::Partition;
-use crate::publications::fresh;
 use crate::scripts::ScriptName;
 use crate::servers::Servers;
 
@@ -46,15 +45,6 @@ struct QueueState {
     /// `true` while a task takes the requests.
     is_worked_on: bool,
     is_closed: bool,
-}
-
-/// A command for one partition.
-#[derive(Debug, Clone)]
-pub(crate) enum Command {
-    /// A script. The id of the process is put before its arguments.
-    Script { name: ScriptName, keys: Vec<Bytes>, arguments: Vec<Bytes> },
-    /// A command of Redis with its arguments.
-    Plain(Vec<Bytes>),
 }
 
 struct Request {
@@ -176,43 +166,6 @@ impl PartitionQueue {
     }
 }
 
-impl Command {
-    fn bytes(&self) -> usize {
-        let sum = |parts: &[Bytes]| parts.iter().map(Bytes::len).fold(0, usize::saturating_add);
-        match self {
-            Self::Script { keys, arguments, .. } => sum(keys).saturating_add(sum(arguments)),
-            Self::Plain(parts) => sum(parts),
-        }
-    }
-
-    /// The command for one process of Redis.
-    pub(crate) fn pack(&self, process: &str) -> Cmd {
-        match self {
-            Self::Script { name, keys, arguments } => {
-                let parts = keys.len().saturating_add(arguments.len()).saturating_add(4);
-                let bytes = self.bytes().saturating_add(process.len()).saturating_add(64);
-                let mut packed = Cmd::with_capacity(parts, bytes);
-                packed.arg("EVALSHA").arg(name.sha()).arg(keys.len());
-                for key in keys {
-                    packed.arg(&key[..]);
-                }
-                packed.arg(process);
-                for argument in arguments {
-                    packed.arg(&argument[..]);
-                }
-                packed
-            }
-            Self::Plain(parts) => {
-                let mut packed = Cmd::with_capacity(parts.len(), self.bytes());
-                for part in parts {
-                    packed.arg(&part[..]);
-                }
-                packed
-            }
-        }
-    }
-}
-
 /// Sends the requests of a partition until none waits.
 async fn work(queue: Arc<PartitionQueue>, servers: Arc<Servers>, figures: Arc<Figures>) {
     loop {
@@ -276,6 +229,7 @@ async fn settle(
     unsafe_writes: Option<Error>,
 ) -> Vec<Request> {
     // A request can't be sent again if a later one of its line was carried out.
+    let has_repeats = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Again(_)));
     let mut carried_out = HashSet::new();
     let mut again = VecDeque::new();
     let mut causes = Vec::new();
@@ -285,7 +239,9 @@ async fn settle(
                 request.answer(unsafe_writes.clone().map_or(Ok(Value::Nil), Err));
             }
             Verdict::Done(result) => {
-                carried_out.insert(request.line);
+                if has_repeats {
+                    carried_out.insert(request.line);
+                }
                 if request.is_write {
                     servers.note_write(link, result.as_ref().err());
                 }
@@ -341,11 +297,14 @@ async fn adopt(servers: &Servers, partition: Partition, link: &Link) -> Result<(
         return Ok(());
     }
     let (own, before) = &link.facts.replication;
-    let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into(), fresh().slice(..8)];
-    arguments.extend(servers.masters().into_iter().map(Bytes::from));
-    let keys = vec![Keys::new(&servers.options.key_prefix()).generation(partition)];
+    let command = Command::script(ScriptName::Adopt)
+        .key(Keys::new(&servers.options.key_prefix()).generation(partition))
+        .arg(own)
+        .arg(before)
+        .arg(format!("{:08x}", crate::random() >> 32))
+        .args(servers.masters());
     let mut pipeline = Pipeline::with_capacity(1);
-    pipeline.add_command(Command::Script { name: ScriptName::Adopt, keys, arguments }.pack(&link.process));
+    pipeline.add_command(command.pack(&link.process));
     for answer in link.send(&pipeline).await? {
         answer.extract_error().map_err(|error| link.error(error))?;
     }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use redis::Value;
 use wirehub_hub::engine::{EngineError, EngineFuture, Record, RecordKind, Records};
 
+use crate::command::{Argument, Command};
 use crate::engine::{RedisEngine, Shared};
 use crate::error::Error;
 use crate::keys::line_of;
 use crate::message::bytes;
 use crate::partition::Partition;
-use crate::queue::{Command, answer_of, strange};
+use crate::queue::{answer_of, strange};
 
 impl Records for RedisEngine {
     fn put(&self, record: Record) -> EngineFuture<()> {
@@ -21,13 +22,13 @@ impl Records for RedisEngine {
         let line = line_of(&key);
         let expires = expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let value = [expires.to_string().as_bytes(), b" ", &value].concat();
-        let command = Command::Plain(vec!["HSET".into(), self.shared.records_key(kind), key, value.into()]);
+        let command = Command::plain("HSET").arg(self.shared.records_key(kind)).arg(key).arg(&value[..]);
         answer_of(self.shared.queues.push(Partition::FLEET, line, true, command), |_| Some(()))
     }
 
     fn remove(&self, kind: RecordKind, key: Bytes) -> EngineFuture<()> {
         let line = line_of(&key);
-        let command = Command::Plain(vec!["HDEL".into(), self.shared.records_key(kind), key]);
+        let command = Command::plain("HDEL").arg(self.shared.records_key(kind)).arg(key);
         answer_of(self.shared.queues.push(Partition::FLEET, line, true, command), |_| Some(()))
     }
 
@@ -44,8 +45,8 @@ impl Records for RedisEngine {
 }
 
 impl Shared {
-    fn records_key(&self, kind: RecordKind) -> Bytes {
-        self.keys.of_fleet(&format!("r{}", kind.number()))
+    fn records_key(&self, kind: RecordKind) -> impl Argument + use<'_> {
+        self.keys.key(Partition::FLEET, "f:r", kind.number())
     }
 
     async fn load(&self, kind: RecordKind) -> Result<Vec<Record>, Error> {
@@ -53,8 +54,9 @@ impl Shared {
         let (mut records, mut expired) = (Vec::new(), Vec::new());
         let mut cursor = Bytes::from_static(b"0");
         loop {
-            let scan = vec!["HSCAN".into(), self.records_key(kind), cursor, "COUNT".into(), "256".into()];
-            let Value::Array(answer) = self.ask(Command::Plain(scan)).await? else { return Err(strange()) };
+            let scan =
+                Command::plain("HSCAN").arg(self.records_key(kind)).arg(cursor).arg("COUNT").arg("256");
+            let Value::Array(answer) = self.ask(scan).await? else { return Err(strange()) };
             let [next, Value::Array(entries)] = &answer[..] else { return Err(strange()) };
             for entry in entries.chunks_exact(2) {
                 let [key, value] = entry else { continue };
@@ -72,9 +74,7 @@ impl Shared {
             }
         }
         for keys in expired.chunks(256) {
-            let mut remove = vec!["HDEL".into(), self.records_key(kind)];
-            remove.extend(keys.iter().cloned());
-            self.ask(Command::Plain(remove)).await?;
+            self.ask(Command::plain("HDEL").arg(self.records_key(kind)).args(keys)).await?;
         }
         Ok(records)
     }

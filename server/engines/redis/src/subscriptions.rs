@@ -105,7 +105,7 @@ impl Subscriptions {
     /// Subscribes to a channel's deliveries. The answer comes when it is confirmed.
     pub(crate) fn attach(&self, name: &ChannelName) -> oneshot::Receiver<Result<(), Error>> {
         let (answer, later) = oneshot::channel();
-        let key = self.keys.of_channel("d", name);
+        let key = self.keys.of_channel("d:", name).into_bytes();
         let mut state = self.state.lock();
         let partition = Partition::of(name.as_str().as_bytes());
         let back = state.unwanted.iter().position(|(unwanted, ..)| *unwanted == key);
@@ -134,7 +134,7 @@ impl Subscriptions {
 
     /// Ends the subscription to a channel's deliveries.
     pub(crate) fn detach(&self, name: &ChannelName) {
-        let key = self.keys.of_channel("d", name);
+        let key = self.keys.of_channel("d:", name).into_bytes();
         let mut state = self.state.lock();
         if let Some(subscription) = state.wanted.remove(&key)
             && let Some(number) = subscription.confirmed
@@ -534,7 +534,7 @@ pub(crate) async fn keep(subscriptions: Weak<Subscriptions>) {
             }
         }
         loop {
-            // Works are first: a work that has ended knows all that was wanted before, and a sign that comes later begins another.
+            // Works are first: one that has ended has seen every earlier sign, and a later sign begins another one.
             tokio::select! {
                 biased;
                 Some((server, is_done)) = works.next() => {
