@@ -14,7 +14,7 @@ use crate::error::{DiskError, DiskErrorKind};
 use crate::figures::Figures;
 use crate::keys::bucket_of;
 use crate::queue::{Answer, Publish, Request, Then};
-use crate::read::{Found, first_where, read_heads, read_state};
+use crate::read::{Found, first_where, guarded, read_heads, read_state};
 use crate::record::{
     AgeRecord, ChannelState, Head, Header, KeyRecord, Run, Stored, ValueRecord, run_key, split_run_key,
 };
@@ -335,22 +335,25 @@ impl<'a> Building<'a> {
     /// Removes the records that end between two offsets. Returns the offset before which none is left.
     fn sweep(&mut self, id: u64, from: u64, end: u64, budget: &mut u64) -> u64 {
         let (first, last) = (run_key(id, from), run_key(id, end.saturating_sub(1)));
-        let store = self.store;
-        for key in store.keys(Space::Publications, Bound::Included(&first), Bound::Included(&last)) {
-            match key {
-                Ok(key) if *budget == 0 => return split_run_key(&key).map_or(from, |(_, last)| last),
-                Ok(key) => {
-                    *budget = budget.saturating_sub(1);
-                    self.changes.remove(Space::Publications, &key);
-                }
-                Err(error) => {
-                    // They are no longer part of the history. A repair removes them.
-                    tracing::warn!(%error, "old publications can't be removed from a damaged table");
-                    break;
-                }
-            }
+        let count = usize::try_from(*budget).unwrap_or(usize::MAX);
+        let keys = guarded(self.shared, || {
+            let keys = self.store.keys(Space::Publications, Bound::Included(&first), Bound::Included(&last));
+            keys.take(count).collect::<Result<Vec<_>, _>>()
+        });
+        let keys = keys.unwrap_or_else(|error| {
+            // They are no longer part of the history. A repair removes them.
+            tracing::warn!(%error, "old publications can't be removed from a damaged table");
+            Vec::new()
+        });
+        for key in &keys {
+            self.changes.remove(Space::Publications, key);
         }
-        end
+        *budget = budget.saturating_sub(u64::try_from(keys.len()).unwrap_or(u64::MAX));
+        match keys.last().and_then(|key| split_run_key(key)) {
+            Some((_, last)) if *budget == 0 => last.saturating_add(1),
+            _ if count == 0 => from,
+            _ => end,
+        }
     }
 
     fn write_work(&mut self, work: &mut Work) {

@@ -352,7 +352,10 @@ fn readable_run<'a>(id: u64, key: &[u8], value: &'a [u8]) -> Option<Run<'a>> {
 }
 
 /// Some kinds of damage make the storage panic.
-fn guarded<T>(shared: &Shared, read: impl FnOnce() -> Result<T, DiskError>) -> Result<T, DiskError> {
+pub(crate) fn guarded<T>(
+    shared: &Shared,
+    read: impl FnOnce() -> Result<T, DiskError>,
+) -> Result<T, DiskError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(corrupt(store_path(shared), "the storage panicked: a table is damaged")))
 }
