@@ -517,7 +517,7 @@ impl Client {
             let (confirm, ready) = oneshot::channel();
             let mut feed = Feed::new(sender, confirm);
             // The server began it.
-            if let Some(others) = inner.subscriptions.get_mut(&subscription) {
+            if let Some(others) = inner.subscriptions.get_mut(subscription) {
                 if inner.core.is_active(subscription) {
                     others.first().inspect(|other| feed.join(other));
                     feed.confirm(Ok(()));
@@ -614,7 +614,7 @@ struct CancelOnDrop<'a> {
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         self.shared.act(|inner, _| {
-            inner.commands.remove(&self.command);
+            inner.commands.remove(self.command);
             inner.core.cancel(self.command);
         });
     }

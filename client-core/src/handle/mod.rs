@@ -3,7 +3,6 @@
 //! All handles of one client and its driver share one [`Core`] behind a lock. It is held only while the core works,
 //! never while a future waits.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
@@ -13,6 +12,7 @@ use futures_util::task::AtomicWaker;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::{ChannelName, Payload, frame};
 
+use self::by_id::ById;
 use self::queue::{QueueSender, Refused};
 use self::subscription::FeedId;
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod alarm;
+mod by_id;
 mod client;
 mod driver;
 mod history;
@@ -53,10 +54,10 @@ struct Shared {
 
 struct Inner {
     core: Core,
-    commands: BTreeMap<CommandId, oneshot::Sender<Result<Outcome, Error>>>,
-    streams: BTreeMap<CommandId, QueueSender<Result<Payload, Error>>>,
+    commands: ById<CommandId, oneshot::Sender<Result<Outcome, Error>>>,
+    streams: ById<CommandId, QueueSender<Result<Payload, Error>>>,
     /// The readers of each subscription: several if the server began it and the application subscribed by itself.
-    subscriptions: BTreeMap<SubscriptionId, Vec<subscription::Feed>>,
+    subscriptions: ById<SubscriptionId, Vec<subscription::Feed>>,
     last_feed: FeedId,
     watchers: Vec<QueueSender<StateChange>>,
     errors: Vec<QueueSender<Error>>,
@@ -99,18 +100,18 @@ impl Inner {
         while let Some(event) = self.core.poll_event() {
             match event {
                 Event::Completed { command, result } => {
-                    if let Some(waiting) = self.commands.remove(&command) {
+                    if let Some(waiting) = self.commands.remove(command) {
                         // The waiter may be gone.
                         let _ = waiting.send(result);
-                    } else if let Some(stream) = self.streams.remove(&command) {
+                    } else if let Some(stream) = self.streams.remove(command) {
                         stream.finish(result.err().map(Err));
                     }
                 }
                 Event::Response { command, payload } => {
                     let bytes = payload.data.len().saturating_add(size_of::<Payload>());
-                    let stream = self.streams.get(&command);
+                    let stream = self.streams.get_mut(command);
                     if stream.is_some_and(|stream| stream.push(Ok(payload), bytes) == Err(Refused::Full)) {
-                        if let Some(stream) = self.streams.remove(&command) {
+                        if let Some(stream) = self.streams.remove(command) {
                             let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
                             stream.finish(Some(Err(error)));
                         }
@@ -140,7 +141,7 @@ impl Inner {
                     });
                 }
                 Event::Unsubscribed { subscription, error } => {
-                    for feed in self.subscriptions.remove(&subscription).unwrap_or_default() {
+                    for feed in self.subscriptions.remove(subscription).unwrap_or_default() {
                         feed.end(error.clone());
                     }
                 }
@@ -204,13 +205,16 @@ impl Inner {
     fn add_feed(&mut self, subscription: SubscriptionId, mut feed: subscription::Feed) -> FeedId {
         self.last_feed = self.last_feed.next();
         feed.id = self.last_feed;
-        self.subscriptions.entry(subscription).or_default().push(feed);
+        match self.subscriptions.get_mut(subscription) {
+            Some(feeds) => feeds.push(feed),
+            None => self.subscriptions.insert(subscription, vec![feed]),
+        }
         self.last_feed
     }
 
     /// A reader is gone. The subscription ends with its last reader.
     fn end_feed(&mut self, subscription: SubscriptionId, feed: FeedId) {
-        let Some(feeds) = self.subscriptions.get_mut(&subscription) else { return };
+        let Some(feeds) = self.subscriptions.get_mut(subscription) else { return };
         let Some(index) = feeds.iter().position(|one| one.id == feed) else { return };
         if feeds.len() > 1 {
             feeds.remove(index).end(None);
@@ -226,7 +230,7 @@ impl Inner {
         subscription: SubscriptionId,
         mut pass: impl FnMut(&mut subscription::Feed, bool) -> T,
     ) {
-        let Some(feeds) = self.subscriptions.get_mut(&subscription) else { return };
+        let Some(feeds) = self.subscriptions.get_mut(subscription) else { return };
         let last = feeds.len().saturating_sub(1);
         let mut full = Vec::new();
         for (index, feed) in feeds.iter_mut().enumerate() {
@@ -266,9 +270,9 @@ fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driv
     let (end, ended) = oneshot::channel();
     let inner = Inner {
         core,
-        commands: BTreeMap::new(),
-        streams: BTreeMap::new(),
-        subscriptions: BTreeMap::new(),
+        commands: ById::new(),
+        streams: ById::new(),
+        subscriptions: ById::new(),
         last_feed: FeedId::default(),
         watchers: Vec::new(),
         errors: Vec::new(),

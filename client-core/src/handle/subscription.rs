@@ -275,7 +275,7 @@ impl<M> Subscription<M> {
         // Only the newest list matters.
         let (sender, changes) = queue::new(1, Overflow::Latest);
         self.shared().act(|inner, now| {
-            let mut feeds = inner.subscriptions.get_mut(&self.id).into_iter().flatten();
+            let mut feeds = inner.subscriptions.get_mut(self.id).into_iter().flatten();
             let Some(feed) = feeds.find(|feed| feed.id == self.feed) else { return };
             if inner.core.members(self.id).is_some() {
                 // The reader is there.
@@ -292,7 +292,7 @@ impl<M> Subscription<M> {
     pub fn member_changes(&self) -> MemberChanges {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::Error);
-        let mut feeds = inner.subscriptions.get_mut(&self.id).into_iter().flatten();
+        let mut feeds = inner.subscriptions.get_mut(self.id).into_iter().flatten();
         if let Some(feed) = feeds.find(|feed| feed.id == self.feed) {
             queue::add(&mut feed.watchers, sender);
         }
