@@ -3,6 +3,7 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use js_sys::{Function, Uint8Array};
@@ -11,6 +12,7 @@ use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
 use wirehub_common::code::CloseCode;
 
+use crate::browser::Timer;
 use crate::scope::Scope;
 
 /// The browser accepts any amount and keeps it in memory. While it has more than this many bytes, no more are passed to
@@ -78,7 +80,8 @@ impl Wire {
         let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
             hear(WireEvent::Message(event.data()));
         });
-        let on_change = Closure::<dyn Fn(Event)>::new(move |event| on(WireEvent::of_change(event)));
+        let end = End::new(scope, on);
+        let on_change = Closure::<dyn Fn(Event)>::new(move |event| end.handle(WireEvent::of_change(event)));
         let socket = scope.open(url, protocols)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         socket.set_onmessage(Some(&scope.guarded(on_message.as_ref())));
@@ -146,6 +149,54 @@ impl Drop for Wire {
         self.socket.set_onclose(None);
         // Does nothing if it is already closing.
         self.close(CloseCode::NORMAL, "");
+    }
+}
+
+/// The end of a WebSocket that could not be opened. The one of Node.js 20 and 22 reports an error then, and no close.
+struct End<F> {
+    scope: Scope,
+    on: Rc<F>,
+    /// Nothing follows the error of a WebSocket that was not open.
+    was_open: Cell<bool>,
+    /// Reports the close, unless the WebSocket does.
+    missing: RefCell<Option<Timer>>,
+    /// Whether it has.
+    is_reported: Rc<Cell<bool>>,
+}
+
+impl<F: Fn(WireEvent) + 'static> End<F> {
+    fn new(scope: &Scope, on: Rc<F>) -> Self {
+        Self {
+            scope: scope.clone(),
+            on,
+            was_open: Cell::default(),
+            missing: RefCell::default(),
+            is_reported: Rc::default(),
+        }
+    }
+
+    fn handle(&self, event: WireEvent) {
+        match event {
+            WireEvent::Open => self.was_open.set(true),
+            WireEvent::Error if !self.was_open.get() => {
+                let on = Rc::clone(&self.on);
+                let close = Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false };
+                let is_reported = Rc::clone(&self.is_reported);
+                let report = move || {
+                    is_reported.set(true);
+                    on(WireEvent::Close(close));
+                };
+                self.missing.replace(Some(Timer::new(&self.scope, Duration::ZERO, report)));
+            }
+            WireEvent::Close(_) => {
+                if self.is_reported.get() {
+                    return;
+                }
+                self.missing.take();
+            }
+            _ => {}
+        }
+        (self.on)(event);
     }
 }
 
