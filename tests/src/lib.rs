@@ -17,6 +17,7 @@ use wirehub_server::namespace::Namespace;
 use wirehub_server::{Builder, Hub, ListenAddress, Listener, router};
 
 mod proxy;
+pub mod scenarios;
 
 pub use self::proxy::Proxy;
 

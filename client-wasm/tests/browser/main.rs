@@ -10,6 +10,7 @@
 
 mod client;
 mod event_socket;
+mod scenarios;
 mod socket;
 mod support;
 

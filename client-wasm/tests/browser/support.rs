@@ -15,6 +15,9 @@ use wirehub_demo_contract::ChatRoom;
 /// The demo server, as `host:port`.
 const SERVER: &str = env!("WIREHUB_TEST_SERVER", "run these tests by `cargo xtask test chromium`");
 
+/// The stage of the scenarios, as `host:port`.
+const STAGE: &str = env!("WIREHUB_SCENARIOS", "run these tests by `cargo xtask test chromium`");
+
 /// A port without a server.
 pub(crate) const NOBODY: &str = "ws://127.0.0.1:47809/ws";
 
@@ -24,6 +27,10 @@ pub(crate) fn hub() -> String {
 
 pub(crate) fn echo() -> String {
     format!("ws://{SERVER}/echo")
+}
+
+pub(crate) fn stage(scenario: &str) -> String {
+    format!("ws://{STAGE}/{scenario}")
 }
 
 pub(crate) fn new_client() -> Client {

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The server's address is compiled into the tests for the browser: the same port each time saves that build.
 const USUAL_ADDRESS: &str = "127.0.0.1:47811";
 
+/// The same for the stage of the scenarios.
+const USUAL_STAGE: &str = "127.0.0.1:47812";
+
 /// A running server, stopped when this is dropped.
 #[derive(Debug)]
 pub(super) struct DemoServer {
@@ -31,7 +34,16 @@ pub(super) struct DemoServer {
 impl DemoServer {
     /// Starts the server on a free port and waits until it listens.
     pub(super) fn start(server: &mut Command, log: &mut Log) -> Result<Self> {
-        server.arg("--listen").arg(free_address()?.to_string());
+        Self::start_near(USUAL_ADDRESS, server, log)
+    }
+
+    /// The same for the stage of the scenarios, whose program behaves like a server.
+    pub(super) fn start_stage(stage: &mut Command, log: &mut Log) -> Result<Self> {
+        Self::start_near(USUAL_STAGE, stage, log)
+    }
+
+    fn start_near(usual: &str, server: &mut Command, log: &mut Log) -> Result<Self> {
+        server.arg("--listen").arg(free_address(usual)?.to_string());
         let mut child = log.start(server)?;
         let output = child.stdout.take().context("the server's output is piped")?;
         let mut copy = log.writer()?;
@@ -92,8 +104,8 @@ impl Drop for DemoServer {
 }
 
 /// The usual address, or any free one if another program uses it.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind(USUAL_ADDRESS)
+fn free_address(usual: &str) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(usual)
         .or_else(|_| TcpListener::bind("127.0.0.1:0"))
         .context("no port is free on 127.0.0.1")?;
     listener.local_addr().context("a bound socket has an address")

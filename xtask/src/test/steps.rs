@@ -206,6 +206,16 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         step: Step {
+            name: "scenarios",
+            what: "the table of scenarios with the npm package, in Node.js, Chromium and Firefox",
+            slow: Some("about 30 s"),
+        },
+        needs: Needs::Browsers,
+        has_tests: true,
+        run: scenarios_test,
+    },
+    TestStep {
+        step: Step {
             name: "packaging",
             what: "the packed package in projects of every kind",
             slow: Some("1 to 2 min"),
@@ -298,15 +308,28 @@ fn client_in_browser(
     let mut server = demo::server(context.project);
     // The tests' page comes from a server of the test runner, on a port of its own.
     let server = DemoServer::start(server.args(["--allow-origin", "http://127.0.0.1:*"]), log)?;
+    let stage = stage(context, log)?;
 
     let mut test = context.tools()?.wasm_command("wasm-pack");
     test.current_dir(context.project.root()).args(["test", "--headless", "--mode", "no-install"]);
     browser(&mut test);
     test.args(["client-wasm", "--all-features"]);
     test.env("WIREHUB_TEST_SERVER", server.address().to_string());
+    test.env("WIREHUB_SCENARIOS", stage.address().to_string());
     test.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TEST_SECONDS);
     log.run(&mut test)?;
+    stage.stop()?;
     silent(server.stop())
+}
+
+/// The stage of the scenarios, which the tests of the browsers and of the npm package play.
+fn stage(context: &Context<'_>, log: &mut Log) -> Result<DemoServer> {
+    let mut build = cargo(context);
+    // With the packages and features of the step `unit`, which has compiled it as a part of the test with the same name.
+    build.args(["test", "--workspace", "--all-features", "--test", "scenarios", "--no-run"]);
+    log.run(&mut build)?;
+    let mut stage = process::command(context.project.binary("debug", "wirehub-scenarios"));
+    DemoServer::start_stage(&mut stage, log)
 }
 
 /// The tests of the chaos test for the present engines.
@@ -348,6 +371,20 @@ fn npm_server_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
         .env("FIREFOX", &browsers.firefox)
         .env("GECKODRIVER", &browsers.geckodriver);
     silent(log.run(&mut test))
+}
+
+fn scenarios_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let (tools, browsers) = (context.tools()?, context.browsers()?);
+    build_client::ensure_built(context.project, tools, log)?;
+    let stage = stage(context, log)?;
+    let mut test = tools.npm(&context.project.path(build_client::PACKAGE));
+    test.args(["run", "test:scenarios"])
+        .env("WIREHUB_SCENARIOS", stage.address().to_string())
+        .env("CHROMIUM", &browsers.chromium)
+        .env("FIREFOX", &browsers.firefox)
+        .env("GECKODRIVER", &browsers.geckodriver);
+    log.run(&mut test)?;
+    silent(stage.stop())
 }
 
 fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {

@@ -22,6 +22,8 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
     ("wirehub-demo", None),
     ("wirehub-tests", None),
+    // Plays the client in the scenarios.
+    ("wirehub-test-player", Some(&["wirehub-common", "wirehub-client-core"])),
     // Redis for the tests of an engine, of the server and of the whole.
     ("wirehub-test-redis", Some(&[])),
     // Each shows that its one dependency is sufficient.
@@ -37,9 +39,10 @@ const ENGINES: &str = "server/engines/";
 
 const ENGINES_MAY_DEPEND_ON: &[&str] = &["wirehub-common", "wirehub-hub"];
 
-/// The additional dependencies of any crate's tests: an example contract, which itself depends only on `common`, and Redis
-/// servers, which depend on nothing.
-const TESTS_MAY_ALSO_DEPEND_ON: &[&str] = &["wirehub-demo-contract", "wirehub-test-redis"];
+/// The additional dependencies of any crate's tests: an example contract, which itself depends only on `common`, a player
+/// of scenarios, which depends on the client's rules, and Redis servers, which depend on nothing.
+const TESTS_MAY_ALSO_DEPEND_ON: &[&str] =
+    &["wirehub-demo-contract", "wirehub-test-player", "wirehub-test-redis"];
 
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
