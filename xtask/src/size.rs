@@ -16,11 +16,22 @@ use crate::{
     setup::{self, Tools},
 };
 
-pub(crate) const STEP: Step<'static> = Step { name: "size", what: "the size of the npm package", slow: None };
+pub(crate) const STEP: Step<'static> = Step {
+    name: "size",
+    what: "the size of the npm package, and of a page in Rust",
+    slow: Some("1 to 2 min the first time"),
+};
 
 /// The largest size of the client, in bytes: module and JavaScript, minified, `gzip -9`. It is a budget, not a race:
 /// readable code is more important than a few bytes.
 const BUDGET: u64 = 30_000;
+
+/// The largest size of a page in Rust that has the client, in bytes: the example of `client-wasm/README.md`, with the
+/// page's JSON and its allocator, built as an application builds it.
+const PAGE_BUDGET: u64 = 77_000;
+
+/// The page, which has a `Socket` alone with the feature of that name.
+const PAGE: &str = "client-wasm/examples/page";
 
 /// Other clients, minified, `gzip -9`, everything they export, in bytes.
 const RIVALS: &[(&str, u64)] = &[
@@ -39,9 +50,72 @@ const RIVALS: &[(&str, u64)] = &[
 pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
     let tools = setup::for_demo(project, console)?;
     console.step(build_client::STEP, |log| build_client::ensure_built(project, &tools, log))?;
-    let weight = console.step(STEP, |log| weigh(project, &tools, log))?;
-    println!("\n{}", weight.table());
-    weight.check()
+    let (weight, page) =
+        console.step(STEP, |log| Ok((weigh(project, &tools, log)?, weigh_page(project, &tools, log)?)))?;
+    println!("\n{}\n\n{page}", weight.table());
+    weight.check()?;
+    page.check()
+}
+
+/// The size of a page in Rust, in bytes, compressed: module and JavaScript.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageWeight {
+    client: u64,
+    socket: u64,
+}
+
+impl PageWeight {
+    /// Compares the size with the budget.
+    pub(crate) fn check(self) -> Result<()> {
+        ensure!(
+            self.client <= PAGE_BUDGET,
+            "a page in Rust weighs {} and the budget is {}: `git log -- client-wasm client-core common` lists the changes, \
+             twiggy the large parts",
+            kilobytes(self.client),
+            kilobytes(PAGE_BUDGET)
+        );
+        Ok(())
+    }
+}
+
+impl fmt::Display for PageWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a page in Rust: {}; with a Socket alone: {}",
+            kilobytes(self.client),
+            kilobytes(self.socket)
+        )
+    }
+}
+
+/// Builds the page like an application, and measures it.
+pub(crate) fn weigh_page(project: &Project, tools: &Tools, log: &mut Log) -> Result<PageWeight> {
+    let mut weigh = |name: &str, features: &[&str]| {
+        let folder = project.scratch_dir().join(name);
+        let mut build = tools.wasm_command("wasm-pack");
+        build.current_dir(project.root()).args(["build", PAGE, "--target", "web", "--profile", "wasm"]);
+        // Setup has installed the tools; wasm-pack must not download anything itself.
+        build.args([
+            "--mode",
+            "no-install",
+            "--no-pack",
+            "--no-typescript",
+            "--out-name",
+            "page",
+            "--out-dir",
+        ]);
+        log.run(build.arg(&folder).args(features))?;
+        let mut minify = tools.command("esbuild");
+        minify.current_dir(&folder).args(["page.js", "--minify", "--format=esm", "--outfile=minified.js"]);
+        log.run(&mut minify)?;
+        let (module, script) = (folder.join("page_bg.wasm"), folder.join("minified.js"));
+        Ok::<_, anyhow::Error>(compressed(tools, &module)?.saturating_add(compressed(tools, &script)?))
+    };
+    Ok(PageWeight {
+        client: weigh("page-with-client", &[])?,
+        socket: weigh("page-with-socket", &["--features", "socket"])?,
+    })
 }
 
 /// The size of the client, in bytes, compressed.
@@ -156,7 +230,7 @@ fn kilobytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUDGET, Weight, kilobytes, the_module_in};
+    use super::{BUDGET, PAGE_BUDGET, PageWeight, Weight, kilobytes, the_module_in};
     use crate::scratch::Scratch;
 
     #[test]
@@ -164,6 +238,14 @@ mod tests {
         let at_the_limit = Weight { wasm: BUDGET - 1_000, javascript: 1_000 };
         at_the_limit.check().unwrap();
         let above = Weight { javascript: 1_001, ..at_the_limit };
+        assert!(above.check().unwrap_err().to_string().contains("budget"));
+    }
+
+    #[test]
+    fn a_page_has_a_budget_of_its_own() {
+        let page = PageWeight { client: PAGE_BUDGET, socket: 1_000 };
+        page.check().unwrap();
+        let above = PageWeight { client: PAGE_BUDGET + 1, ..page };
         assert!(above.check().unwrap_err().to_string().contains("budget"));
     }
 

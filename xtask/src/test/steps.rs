@@ -295,7 +295,9 @@ fn size_step(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let weight = size::weigh(context.project, context.tools()?, log)?;
     log.line(&weight.table())?;
     weight.check()?;
-    Ok(weight.to_string())
+    let page = size::weigh_page(context.project, context.tools()?, log)?;
+    page.check()?;
+    Ok(format!("{weight}; {page}"))
 }
 
 /// Runs the tests of `client-wasm` in a browser, against a demo server.

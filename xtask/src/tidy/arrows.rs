@@ -24,6 +24,8 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-tests", None),
     // Plays the client in the scenarios.
     ("wirehub-test-player", Some(&["wirehub-common", "wirehub-client-core"])),
+    // The size of a page in Rust.
+    ("wirehub-page-example", Some(&["wirehub-client-wasm", "wirehub-demo-contract"])),
     // Redis for the tests of an engine, of the server and of the whole.
     ("wirehub-test-redis", Some(&[])),
     // Each shows that its one dependency is sufficient.
