@@ -26,7 +26,8 @@
 //! stream and sink, or with a function for each event ([`Handlers`]).
 //!
 //! `web-sys` is used directly: `gloo-net` would make the module a quarter larger, does not bound its receive queue, and
-//! does not wait while sending.
+//! does not wait while sending. A WebSocket of `gloo-net` that an application already has can be taken over, with the
+//! feature `gloo`: `GlooSocket`.
 
 #![cfg_attr(not(any(feature = "handles", test)), no_std)]
 
@@ -63,6 +64,8 @@ pub use wirehub_common as common;
 
 #[cfg(feature = "handles")]
 pub use self::client::{client, client_with_tokens};
+#[cfg(feature = "gloo")]
+pub use self::socket::GlooSocket;
 #[cfg(feature = "handles")]
 pub use self::socket::{
     EventSocket, Frame, Handlers, Message, ReadyState, Socket, SocketError, SocketErrorKind,

@@ -17,12 +17,16 @@ use crate::scope::Scope;
 use crate::wire::{Closed, DRAIN_POLL, Wire};
 
 mod error;
+#[cfg(feature = "gloo")]
+mod gloo;
 mod handlers;
 mod inbox;
 mod message;
 mod wire;
 
 pub use self::error::{SocketError, SocketErrorKind};
+#[cfg(feature = "gloo")]
+pub use self::gloo::GlooSocket;
 pub use self::handlers::{EventSocket, Handlers};
 pub use self::message::{Frame, Message};
 

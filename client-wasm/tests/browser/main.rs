@@ -10,6 +10,8 @@
 
 mod client;
 mod event_socket;
+#[cfg(feature = "gloo")]
+mod gloo;
 mod scenarios;
 mod socket;
 mod support;
