@@ -61,6 +61,32 @@ test('a message written without a connection goes out with the next one', async 
   await ann.leave();
 });
 
+test('the page fetches its token from the site, and connects with it', async () => {
+  const page = await browser.newPage();
+  const asked = [];
+  await page.route('**/token', (route) => {
+    asked.push(route.request().method());
+    // The first answer is a failure of the site, after which the client asks again.
+    return route.fulfill(asked.length === 1 ? { status: 503 } : { body: 'a-token-of-the-site' });
+  });
+  let connected;
+  const connect = new Promise((resolve) => {
+    connected = resolve;
+  });
+  await page.routeWebSocket(/\/ws$/, (line) => {
+    const server = line.connectToServer();
+    line.onMessage((message) => {
+      connected(message);
+      server.send(message);
+    });
+  });
+  await page.goto(PAGE);
+  assert.ok(Buffer.from(await connect).includes('a-token-of-the-site'));
+  await page.getByText('Connected', { exact: true }).waitFor();
+  assert.deepEqual(asked, ['GET', 'GET']);
+  await page.close();
+});
+
 /** A person with the page open. */
 class Person {
   page;

@@ -1,11 +1,13 @@
 //! A chat room in Yew: an example of a Rust front end with `wirehub-client-wasm`.
 //!
 //! [`client`] can be reused in any Yew program: the client as a property of components, its state as a hook, and a task
-//! that ends with its component. [`room`] subscribes, shows and publishes. [`app`] combines them.
+//! that ends with its component. [`token`] asks the site for tokens. [`room`] subscribes, shows and publishes. [`app`]
+//! combines them.
 
 mod app;
 mod client;
 mod room;
+mod token;
 
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 use wirehub_client_wasm::Config;
@@ -21,7 +23,7 @@ use crate::client::SharedClient;
 #[wasm_bindgen(start)]
 pub fn start() -> Result<(), JsError> {
     let config = Config::new().client("wirehub-yew-example", env!("CARGO_PKG_VERSION"));
-    let client = SharedClient::new(wirehub_client_wasm::client(&server()?, config)?);
+    let client = SharedClient::new(wirehub_client_wasm::client_with_tokens(&server()?, config, token::fetch)?);
     yew::Renderer::<App>::with_props(AppProperties { client }).render();
     Ok(())
 }
