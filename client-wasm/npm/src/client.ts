@@ -677,7 +677,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#end = end;
     this.#tokens?.abandon();
     this.#commands.end(end);
-    // What the application itself closed has no error.
+    // Subscriptions that the application itself closed end without an error.
     for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, this.#closing && !error ? undefined : end);
     this.#changeState('closed', code, reason);
     this.#drained?.(error);

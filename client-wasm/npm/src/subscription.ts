@@ -46,7 +46,7 @@ export interface SubscribeOptions {
   /** The receive queue of each iterator; overrides the client's. */
   queue?: QueueOptions;
   /**
-   * Begins with this many of the newest messages in the channel's history, or with all that are kept if there are fewer.
+   * Begins with this many of the newest messages in the channel's history, or with the kept ones if there are fewer.
    * They and the new messages are one stream, each message once and in order.
    */
   history?: number;
