@@ -141,7 +141,10 @@ fn fitting_answer(request: &Request, answer: &script::Answer) -> ReplyBody {
             Request::Subscribe(subscribe) => ReplyBody::Subscribed(subscribed(subscribe, answer)),
             _ => {
                 let channel = Channel::Lobby.name();
-                ReplyBody::Subscribed(subscribed(&Subscribe { channel, number: 1, position: None, history: 0 }, answer))
+                ReplyBody::Subscribed(subscribed(
+                    &Subscribe { channel, number: 1, position: None, history: 0 },
+                    answer,
+                ))
             }
         },
         Kind::Unsubscribed => {
@@ -233,7 +236,7 @@ fn connected(restored: &[Subscribe], answer: &script::Answer) -> Connected {
 }
 
 fn subscribed(
-    Subscribe { channel, number, position: from }: &Subscribe,
+    Subscribe { channel, number, position: from, .. }: &Subscribe,
     answer: &script::Answer,
 ) -> Subscribed {
     let from = from.clone().filter(|_| answer.complete);
