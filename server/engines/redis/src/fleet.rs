@@ -72,9 +72,8 @@ impl Shared {
     /// would not hear each other after an upgrade of the servers.
     async fn agree_on_deliveries(&self, can_shard: bool) -> Result<(), Error> {
         let key = self.keys.of_fleet("deliveries").into_bytes();
-        let get = Command::plain("GET").arg(&key);
         self.ask(self.keep_deliveries(can_shard)).await?;
-        let found = self.ask(get).await?;
+        let found = self.ask(Command::plain("GET").arg(&key)).await?;
         let name = String::from_utf8_lossy(&key);
         let is_sharded = match text(&found).as_deref() {
             Some(DELIVERIES_SHARDED) => true,
