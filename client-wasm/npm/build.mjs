@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
+import { withShortNames } from './names.mjs';
 
 import { buildReact, COMMON, prepare } from './build-extras.mjs';
 
@@ -20,10 +21,10 @@ const ENTRIES = {
 };
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
-const glue = await glueFunction();
+const { module, glue } = withShortNames(await readFile(MODULE), await glueFunction());
 // A script works with the module of the same build only: the names of its imports differ between builds.
 const BUILD = `${version}+${createHash('sha256').update(glue).digest('hex').slice(0, 8)}`;
-await writeFile(MODULE, withSection(await readFile(MODULE), 'wirehub', BUILD));
+await writeFile(MODULE, withSection(module, 'wirehub', BUILD));
 
 /**
  * The glue code that wasm-bindgen makes, as a function. As it is, it knows one instance of the module in a page; a call of
