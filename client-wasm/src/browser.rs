@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use js_sys::Function;
-use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wirehub_client_core::Time;
 
-use crate::scope::Scope;
+use crate::scope::{Ear, Handler, Scope, Signal};
 
 /// The time since the page or worker began.
 pub fn now() -> Time {
@@ -21,19 +21,19 @@ pub fn seed() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// A function that is called once, unless this is dropped before.
+/// A timer, which stops if this is dropped.
 #[derive(Debug)]
 pub struct Timer {
-    id: JsValue,
+    id: f64,
     // Lives as long as the browser may call it.
-    _handler: Closure<dyn FnMut()>,
+    _handler: Handler,
 }
 
 impl Timer {
-    /// Calls `handler` after `delay`. Browsers know no delay over 24 days; a longer one is cut to that.
-    pub fn new(scope: &Scope, delay: Duration, handler: impl FnOnce() + 'static) -> Self {
-        let handler = Closure::once(handler);
-        Self { id: set_timeout(&scope.guarded(handler.as_ref()), milliseconds(delay)), _handler: handler }
+    /// Passes [`Signal::Time`] to `ear` after `delay`. Browsers know no delay over 24 days; a longer one is cut to that.
+    pub fn new(scope: &Scope, delay: Duration, ear: &Ear) -> Self {
+        let handler = scope.handler(Signal::Time, ear);
+        Self { id: set_timeout(&handler.function, milliseconds(delay)), _handler: handler }
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn milliseconds(delay: Duration) -> i32 {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        clear_timeout(&self.id);
+        clear_timeout(self.id);
     }
 }
 
@@ -55,11 +55,12 @@ extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
 
+    // In Node.js the id is an object, which converts to a number.
     #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(handler: &Function, milliseconds: i32) -> JsValue;
+    fn set_timeout(handler: &Function, milliseconds: i32) -> f64;
 
     #[wasm_bindgen(js_name = clearTimeout)]
-    fn clear_timeout(id: &JsValue);
+    fn clear_timeout(id: f64);
 
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn random_values(bytes: &mut [u8]);

@@ -50,7 +50,7 @@ mod wire;
 pub mod driver {
     pub use crate::browser::{Timer, now, seed};
     pub use crate::runner::{Machine, PageEvent, Runner};
-    pub use crate::scope::{Guard, Scope};
+    pub use crate::scope::{Ear, Guard, Scope, Signal};
     pub use crate::wire::{DRAIN_POLL, SEND_BUFFER, Wire, WireEvent};
 }
 

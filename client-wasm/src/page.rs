@@ -2,44 +2,45 @@
 
 use js_sys::Function;
 use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Document, Event, PageTransitionEvent};
 
 use crate::runner::PageEvent;
-use crate::scope::Scope;
+use crate::scope::{Ear, Handler, Scope, Signal};
 
 /// Reports the events of the page's life, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct PageWatch {
-    function: Function,
-    // Lives as long as the browser may call it.
-    _handler: Closure<dyn Fn(Event)>,
+    handlers: [Handler; 6],
 }
 
 /// Some events are the window's, some the document's; workers have the first two.
-const EVENTS: [&str; 6] = ["online", "offline", "pageshow", "pagehide", "resume", "visibilitychange"];
+const EVENTS: [(&str, Signal); 6] = [
+    ("online", Signal::Online),
+    ("offline", Signal::Offline),
+    ("pageshow", Signal::Shown),
+    ("resume", Signal::Shown),
+    ("pagehide", Signal::Left),
+    ("visibilitychange", Signal::Visibility),
+];
 
 impl PageWatch {
-    pub(crate) fn new(scope: &Scope, on: impl Fn(PageEvent) + 'static) -> Self {
-        let handler = Closure::<dyn Fn(Event)>::new(move |event| {
-            if let Some(event) = meaning(event) {
-                on(event);
-            }
-        });
-        let function = scope.guarded(handler.as_ref());
-        for event in EVENTS {
+    pub(crate) fn new(scope: &Scope, ear: &Ear) -> Self {
+        let handlers = EVENTS.map(|(event, signal)| {
+            let handler = scope.handler(signal, ear);
             // In the capture phase the document's events pass the window, whether they bubble or not. This fails only
             // outside a browser, where there are no such events.
-            let _ = add_event_listener(event, &function, true);
-        }
-        Self { function, _handler: handler }
+            let _ = add_event_listener(event, &handler.function, true);
+            handler
+        });
+        Self { handlers }
     }
 }
 
 impl Drop for PageWatch {
     fn drop(&mut self) {
-        for event in EVENTS {
-            let _ = remove_event_listener(event, &self.function, true);
+        for ((event, _), handler) in EVENTS.iter().zip(&self.handlers) {
+            let _ = remove_event_listener(event, &handler.function, true);
         }
     }
 }
@@ -53,18 +54,21 @@ extern "C" {
     fn remove_event_listener(event: &str, handler: &Function, capture: bool) -> Result<(), JsValue>;
 }
 
-/// The meaning of an event; `None` if it has none for connections.
-fn meaning(event: Event) -> Option<PageEvent> {
-    match event.type_().as_str() {
-        "online" => Some(PageEvent::Online),
-        "offline" => Some(PageEvent::Offline),
-        "pagehide" => {
-            event.unchecked_into::<PageTransitionEvent>().persisted().then_some(PageEvent::PutAside)
+impl PageEvent {
+    /// The meaning of an event; `None` if it has none for connections.
+    pub(crate) fn of(signal: Signal, event: &JsValue) -> Option<Self> {
+        match signal {
+            Signal::Online => Some(Self::Online),
+            Signal::Offline => Some(Self::Offline),
+            Signal::Shown => Some(Self::Back),
+            Signal::Left => {
+                event.unchecked_ref::<PageTransitionEvent>().persisted().then_some(Self::PutAside)
+            }
+            Signal::Visibility => {
+                let document: Document = event.unchecked_ref::<Event>().target()?.unchecked_into();
+                (!document.hidden()).then_some(Self::Back)
+            }
+            _ => None,
         }
-        "visibilitychange" => {
-            let document: Document = event.target()?.unchecked_into();
-            (!document.hidden()).then_some(PageEvent::Back)
-        }
-        _ => Some(PageEvent::Back),
     }
 }

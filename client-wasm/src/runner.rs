@@ -14,7 +14,7 @@ use wirehub_common::code::CloseCode;
 
 use crate::browser::{Timer, now};
 use crate::page::PageWatch;
-use crate::scope::Scope;
+use crate::scope::{Ear, Scope, Signal};
 use crate::wire::{Closed, DRAIN_POLL, PROGRESS_POLL, SEND_BUFFER, Wire, WireEvent, to_bytes};
 
 /// The state machine of one client, and its application. The methods are those of
@@ -91,14 +91,7 @@ impl<M: Machine> Runner<M> {
             armed: Cell::default(),
             page: RefCell::default(),
         });
-        let watch = PageWatch::new(
-            &runner.scope,
-            runner.later(|runner, event| {
-                runner.machine.handle_page(event);
-                runner.run();
-            }),
-        );
-        runner.page.replace(Some(watch));
+        runner.page.replace(Some(PageWatch::new(&runner.scope, &runner.ear())));
         runner
     }
 
@@ -159,24 +152,41 @@ impl<M: Machine> Runner<M> {
 
     fn open(self: &Rc<Self>) {
         let protocols = Array::of1(&SUBPROTOCOL_PROTOBUF.into());
-        match Wire::open(&self.scope, &self.url, &protocols, self.later(Self::on)) {
+        match Wire::open(&self.scope, &self.url, &protocols, &self.ear()) {
             Ok(wire) => *self.wire.borrow_mut() = Some(wire),
             // Another attempt would be refused as well.
             Err(_) => self.machine.handle_close(CloseCode::NOT_WIREHUB, REFUSED),
         }
     }
 
-    fn on(self: &Rc<Self>, event: WireEvent) {
-        match event {
-            WireEvent::Open => {
-                let protocol = self.wire.borrow().as_ref().map(|wire| wire.socket().protocol());
-                self.machine.handle_open(&protocol.unwrap_or_default());
+    /// An ear that hears nothing more once the runner is dropped.
+    fn ear(self: &Rc<Self>) -> Ear {
+        let runner = Rc::downgrade(self);
+        Rc::new(move |signal, event| {
+            if let Some(runner) = runner.upgrade() {
+                runner.hear(signal, event);
             }
-            WireEvent::Message(data) => self.receive(&data),
-            WireEvent::Error => return,
-            WireEvent::Close(Closed { code, reason, .. }) => {
-                self.wire.take();
-                self.machine.handle_close(code, &reason);
+        })
+    }
+
+    fn hear(self: &Rc<Self>, signal: Signal, event: JsValue) {
+        if let Signal::Time = signal {
+            self.armed.set(None);
+            self.machine.handle_timeout();
+        } else if let Some(event) = PageEvent::of(signal, &event) {
+            self.machine.handle_page(event);
+        } else {
+            match WireEvent::of(signal, event) {
+                Some(WireEvent::Open) => {
+                    let protocol = self.wire.borrow().as_ref().map(|wire| wire.socket().protocol());
+                    self.machine.handle_open(&protocol.unwrap_or_default());
+                }
+                Some(WireEvent::Message(data)) => self.receive(&data),
+                Some(WireEvent::Close(Closed { code, reason, .. })) => {
+                    self.wire.take();
+                    self.machine.handle_close(code, &reason);
+                }
+                Some(WireEvent::Error) | None => return,
             }
         }
         self.run();
@@ -205,28 +215,9 @@ impl<M: Machine> Runner<M> {
             return;
         }
         self.armed.set(due);
-        let timer = due.map(|due| {
-            let tick = self.later(|runner, ()| runner.tick());
-            Timer::new(&self.scope, due.since(now()), move || tick(()))
-        });
+        let timer = due.map(|due| Timer::new(&self.scope, due.since(now()), &self.ear()));
         // The old timer may be the one that has just fired: it is dropped outside of the borrow.
         let _old = self.timer.replace(timer);
-    }
-
-    fn tick(self: &Rc<Self>) {
-        self.armed.set(None);
-        self.machine.handle_timeout();
-        self.run();
-    }
-
-    /// A handler that does nothing once the runner is dropped.
-    fn later<E: 'static>(self: &Rc<Self>, handle: impl Fn(&Rc<Self>, E) + 'static) -> impl Fn(E) + 'static {
-        let runner = Rc::downgrade(self);
-        move |event| {
-            if let Some(runner) = runner.upgrade() {
-                handle(&runner, event);
-            }
-        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! The surroundings of a driver: the class of its WebSockets, and a guard around its handlers.
+//! The surroundings of a driver: the class of its WebSockets, and the handlers that the browser calls.
+
+use alloc::rc::Rc;
 
 use js_sys::{Array, Function, Reflect};
 use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 use web_sys::WebSocket;
 
 /// The surroundings of a driver. By default they are those of a page or worker.
@@ -10,6 +12,44 @@ use web_sys::WebSocket;
 pub struct Scope {
     web_socket: Option<Function>,
     guard: Option<Guard>,
+}
+
+/// The meaning of a call by the browser.
+#[derive(Debug, Clone, Copy)]
+pub enum Signal {
+    /// An event of a WebSocket.
+    Open,
+    /// The same.
+    Message,
+    /// The same.
+    Error,
+    /// The same.
+    Close,
+    /// It could not be opened, and there is no event for its close.
+    Failed,
+    /// The time of a timer has come.
+    Time,
+    /// An event of the page's life.
+    Online,
+    /// The same.
+    Offline,
+    /// The page is back on the screen, or runs again.
+    Shown,
+    /// The page is left.
+    Left,
+    /// The page is visible, or hidden.
+    Visibility,
+}
+
+/// The receiver of everything that the browser reports. It is one function for all of it, because each kind of closure
+/// adds to the size of a module.
+pub type Ear = Rc<dyn Fn(Signal, JsValue)>;
+
+/// A function that the browser may call as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Handler {
+    pub(crate) function: Function,
+    _closure: Closure<dyn Fn(JsValue)>,
 }
 
 #[wasm_bindgen]
@@ -46,12 +86,16 @@ impl Scope {
         Self { web_socket, guard }
     }
 
-    /// The function that the browser calls in place of `handler`.
-    pub(crate) fn guarded(&self, handler: &JsValue) -> Function {
-        match &self.guard {
+    /// A function for the browser: it passes an event to `ear`, as `signal`.
+    pub(crate) fn handler(&self, signal: Signal, ear: &Ear) -> Handler {
+        let ear = Rc::clone(ear);
+        let closure = Closure::<dyn Fn(JsValue)>::new(move |event| ear(signal, event));
+        let handler = closure.as_ref();
+        let function = match &self.guard {
             Some(guard) => guard.guarded(handler),
             None => handler.unchecked_ref::<Function>().clone(),
-        }
+        };
+        Handler { function, _closure: closure }
     }
 
     /// The handler of a WebSocket that was given up.

@@ -8,12 +8,12 @@ use core::time::Duration;
 
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
-use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 use wirehub_common::code::CloseCode;
 
 use crate::browser::Timer;
-use crate::scope::Scope;
+use crate::scope::{Ear, Handler, Scope, Signal};
 
 /// The browser accepts any amount and keeps it in memory. While it has more than this many bytes, no more are passed to
 /// it, so that urgent messages can still go first.
@@ -32,8 +32,7 @@ pub struct Wire {
     /// The handler of errors once it is given up.
     ignored: Option<Function>,
     // They live as long as the browser may call them.
-    _on_message: Closure<dyn Fn(MessageEvent)>,
-    _on_change: Closure<dyn Fn(Event)>,
+    _handlers: [Handler; 4],
 }
 
 /// An event of a WebSocket.
@@ -63,34 +62,24 @@ pub struct Closed {
 }
 
 impl Wire {
-    /// Begins to open a WebSocket whose events are passed to `on`. The subprotocols are a name, or an array of names.
+    /// Begins to open a WebSocket whose events are passed to `ear`: see [`WireEvent::of`]. The subprotocols are a name, or
+    /// an array of names.
     ///
     /// # Errors
     /// The browser's exception: the address is not that of a WebSocket, a page from https may not use it, the name of a
     /// subprotocol is invalid or there twice, or there is no WebSocket here.
-    pub fn open(
-        scope: &Scope,
-        url: &str,
-        protocols: &JsValue,
-        on: impl Fn(WireEvent) + 'static,
-    ) -> Result<Self, JsValue> {
-        let on = Rc::new(on);
-        let hear = Rc::clone(&on);
-        // By itself, because messages are many: the type of an event is a text.
-        let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-            hear(WireEvent::Message(event.data()));
-        });
-        let end = End::new(scope, on);
-        let on_change = Closure::<dyn Fn(Event)>::new(move |event| end.handle(WireEvent::of_change(event)));
+    pub fn open(scope: &Scope, url: &str, protocols: &JsValue, ear: &Ear) -> Result<Self, JsValue> {
         let socket = scope.open(url, protocols)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
-        socket.set_onmessage(Some(&scope.guarded(on_message.as_ref())));
-        let function = scope.guarded(on_change.as_ref());
-        let function = Some(&function);
-        socket.set_onopen(function);
-        socket.set_onerror(function);
-        socket.set_onclose(function);
-        Ok(Self { socket, ignored: scope.ignored(), _on_message: on_message, _on_change: on_change })
+        let signals = [Signal::Open, Signal::Message, Signal::Error, Signal::Close];
+        let ear = End::ear(scope, ear);
+        let handlers = signals.map(|signal| scope.handler(signal, &ear));
+        let [open, message, error, close] = &handlers;
+        socket.set_onopen(Some(&open.function));
+        socket.set_onmessage(Some(&message.function));
+        socket.set_onerror(Some(&error.function));
+        socket.set_onclose(Some(&close.function));
+        Ok(Self { socket, ignored: scope.ignored(), _handlers: handlers })
     }
 
     /// The browser's own object.
@@ -153,42 +142,44 @@ impl Drop for Wire {
 }
 
 /// The end of a WebSocket that could not be opened. The one of Node.js 20 and 22 reports an error then, and no close.
-struct End<F> {
+struct End {
     scope: Scope,
-    on: Rc<F>,
+    ear: Ear,
     /// Nothing follows the error of a WebSocket that was not open.
     was_open: Cell<bool>,
     /// Reports the close, unless the WebSocket does.
     missing: RefCell<Option<Timer>>,
     /// Whether it has.
-    is_reported: Rc<Cell<bool>>,
+    is_reported: Cell<bool>,
 }
 
-impl<F: Fn(WireEvent) + 'static> End<F> {
-    fn new(scope: &Scope, on: Rc<F>) -> Self {
-        Self {
+impl End {
+    /// An ear in front of another one.
+    fn ear(scope: &Scope, ear: &Ear) -> Ear {
+        let end = Rc::new(Self {
             scope: scope.clone(),
-            on,
+            ear: Rc::clone(ear),
             was_open: Cell::default(),
             missing: RefCell::default(),
-            is_reported: Rc::default(),
-        }
+            is_reported: Cell::default(),
+        });
+        Rc::new(move |signal, event| end.hear(signal, event))
     }
 
-    fn handle(&self, event: WireEvent) {
-        match event {
-            WireEvent::Open => self.was_open.set(true),
-            WireEvent::Error if !self.was_open.get() => {
-                let on = Rc::clone(&self.on);
-                let close = Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false };
-                let is_reported = Rc::clone(&self.is_reported);
-                let report = move || {
-                    is_reported.set(true);
-                    on(WireEvent::Close(close));
-                };
-                self.missing.replace(Some(Timer::new(&self.scope, Duration::ZERO, report)));
+    fn hear(self: &Rc<Self>, signal: Signal, event: JsValue) {
+        match signal {
+            Signal::Open => self.was_open.set(true),
+            Signal::Error if !self.was_open.get() => {
+                let end = Rc::downgrade(self);
+                let report: Ear = Rc::new(move |_, _| {
+                    if let Some(end) = end.upgrade() {
+                        end.is_reported.set(true);
+                        (end.ear)(Signal::Failed, JsValue::UNDEFINED);
+                    }
+                });
+                self.missing.replace(Some(Timer::new(&self.scope, Duration::ZERO, &report)));
             }
-            WireEvent::Close(_) => {
+            Signal::Close => {
                 if self.is_reported.get() {
                     return;
                 }
@@ -196,16 +187,18 @@ impl<F: Fn(WireEvent) + 'static> End<F> {
             }
             _ => {}
         }
-        (self.on)(event);
+        (self.ear)(signal, event);
     }
 }
 
 impl WireEvent {
-    fn of_change(event: Event) -> Self {
-        match event.type_().as_str() {
-            "open" => Self::Open,
-            "error" => Self::Error,
-            _ => {
+    /// The event of a WebSocket; `None` for other signals.
+    pub fn of(signal: Signal, event: JsValue) -> Option<Self> {
+        Some(match signal {
+            Signal::Open => Self::Open,
+            Signal::Message => Self::Message(event.unchecked_into::<MessageEvent>().data()),
+            Signal::Error => Self::Error,
+            Signal::Close => {
                 let event: CloseEvent = event.unchecked_into();
                 Self::Close(Closed {
                     code: CloseCode::new(event.code()).unwrap_or(CloseCode::ABNORMAL),
@@ -213,7 +206,20 @@ impl WireEvent {
                     clean: event.was_clean(),
                 })
             }
-        }
+            Signal::Failed => {
+                Self::Close(Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false })
+            }
+            _ => return None,
+        })
+    }
+
+    /// An ear for a WebSocket alone.
+    pub fn ear(on: impl Fn(Self) + 'static) -> Ear {
+        Rc::new(move |signal, event| {
+            if let Some(event) = Self::of(signal, event) {
+                on(event);
+            }
+        })
     }
 }
 

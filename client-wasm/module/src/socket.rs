@@ -1,13 +1,12 @@
 //! The WebSocket that TypeScript holds.
 
 use alloc::rc::Rc;
-use alloc::string::String;
 use core::cell::RefCell;
 
 use js_sys::Function;
 use wasm_bindgen::prelude::{JsCast as _, JsValue, wasm_bindgen};
 use wirehub_client_wasm::Closed;
-use wirehub_client_wasm::driver::{DRAIN_POLL, Guard, Scope, Timer, Wire, WireEvent};
+use wirehub_client_wasm::driver::{DRAIN_POLL, Ear, Guard, Scope, Timer, Wire, WireEvent};
 use wirehub_common::code::CloseCode;
 
 use crate::numbers::{SOCKET_CLOSE, SOCKET_ERROR, SOCKET_MESSAGE, SOCKET_OPEN, SOCKET_WRITABLE};
@@ -55,48 +54,31 @@ impl Socket {
         let guard: Guard = JsValue::from(host.clone()).unchecked_into();
         let scope = Scope::new(web_socket, Some(guard));
         let hear = host.clone();
-        let wire = Wire::open(&scope, url, protocols, move |event| match event {
+        let ear = WireEvent::ear(move |event| match event {
             WireEvent::Open => hear.plain(SOCKET_OPEN),
             WireEvent::Message(data) => hear.hear(SOCKET_MESSAGE, &data, 0, "", true),
             WireEvent::Error => hear.plain(SOCKET_ERROR),
             WireEvent::Close(Closed { code, reason, clean, .. }) => {
                 hear.hear(SOCKET_CLOSE, &JsValue::UNDEFINED, code.number(), &reason, clean);
             }
-        })?;
+        });
+        let wire = Wire::open(&scope, url, protocols, &ear)?;
         Ok(Self { inner: Rc::new(Inner { host, scope, wire, timer: RefCell::default() }) })
     }
 
-    /// Sends a message: a string, or a view of bytes.
+    /// Sends a message: a string, or a view of bytes. Returns whether the browser accepts more. If not, an event follows
+    /// once it does.
     ///
     /// # Errors
     /// The exception of the browser: the socket is not open yet. One that is closing drops the message.
-    pub fn send(&self, data: &JsValue) -> Result<(), JsValue> {
-        self.inner.wire.send_value(data)
+    pub fn send(&self, data: &JsValue) -> Result<bool, JsValue> {
+        self.inner.wire.send_value(data)?;
+        Ok(self.inner.is_writable())
     }
 
     /// Begins to close. TypeScript has checked the code and the reason.
     pub fn close(&self, code: u16, reason: &str) {
         self.inner.wire.close(CloseCode::new(code).unwrap_or(CloseCode::NORMAL), reason);
-    }
-
-    /// 0: opening, 1: open, 2: closing, 3: closed.
-    pub fn state(&self) -> u16 {
-        self.inner.wire.socket().ready_state()
-    }
-
-    /// The subprotocol that the server chose.
-    pub fn protocol(&self) -> String {
-        self.inner.wire.socket().protocol()
-    }
-
-    /// How many bytes the browser has accepted and not sent.
-    pub fn buffered(&self) -> u32 {
-        self.inner.wire.socket().buffered_amount()
-    }
-
-    /// Whether the browser accepts more messages. If not, an event follows once it does.
-    pub fn is_writable(&self) -> bool {
-        self.inner.is_writable()
     }
 }
 
@@ -112,13 +94,14 @@ impl Inner {
         let is_writable = self.wire.is_writable();
         let timer = (!is_writable).then(|| {
             let inner = Rc::downgrade(self);
-            Timer::new(&self.scope, DRAIN_POLL, move || {
+            let ear: Ear = Rc::new(move |_, _| {
                 if let Some(inner) = inner.upgrade()
                     && inner.is_writable()
                 {
                     inner.host.plain(SOCKET_WRITABLE);
                 }
-            })
+            });
+            Timer::new(&self.scope, DRAIN_POLL, &ear)
         });
         // The old timer may be the one that has just fired: it is dropped outside of the borrow.
         let _old = self.timer.replace(timer);

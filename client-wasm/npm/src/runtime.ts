@@ -41,8 +41,11 @@ function refuseOther(module: WebAssembly.Module): void {
   if (version !== BUILD) throw new Error(`it is of version ${version || 'unknown'}, and this script of ${BUILD}: serve both files of one release, and empty caches`);
 }
 
-/** The name of a closed socket's class. */
-interface Closable {
+/** @internal The part of a WebSocket that is read here. The module has opened it, and has its events. */
+export interface Opened {
+  readonly readyState: 0 | 1 | 2 | 3;
+  readonly protocol: string;
+  readonly bufferedAmount: number;
   close(code: number): void;
 }
 
@@ -50,7 +53,8 @@ interface Closable {
 export abstract class Guard {
   /** The handler of a WebSocket that was given up: in Node.js an error without a handler ends the process. */
   readonly ignored = (): void => undefined;
-  #socket: Closable | undefined;
+  /** The last one that the module opened. */
+  webSocket: Opened | undefined;
   #death: WirehubError | undefined;
 
   /** A handler that notices a failure of the module's. */
@@ -65,8 +69,8 @@ export abstract class Guard {
   }
 
   /** The module has opened a WebSocket: it is closed if the module fails. */
-  opened(socket: Closable): void {
-    this.#socket = socket;
+  opened(socket: Opened): void {
+    this.webSocket = socket;
   }
 
   /**
@@ -88,7 +92,7 @@ export abstract class Guard {
   #die(cause: unknown): WirehubError {
     if (!this.#death) {
       this.#death = new WirehubError(Code.DEAD, { cause });
-      this.#socket?.close(CloseCode.CLIENT_FAILED);
+      this.webSocket?.close(CloseCode.CLIENT_FAILED);
       this.failed(this.#death);
     }
     return this.#death;

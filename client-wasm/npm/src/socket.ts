@@ -157,17 +157,17 @@ export class Socket<M = SocketData> extends EventTarget implements AsyncIterable
   /** 0: opening, 1: open, 2: closing, 3: closed. */
   get readyState(): 0 | 1 | 2 | 3 {
     if (this.#closed) return 3;
-    return this.#wire?.state ?? (this.#closing ? 2 : 0);
+    return this.#wire?.webSocket?.readyState ?? (this.#closing ? 2 : 0);
   }
 
   /** The subprotocol that the server chose; empty for none. */
   get protocol(): string {
-    return this.#wire?.protocol ?? '';
+    return this.#wire?.webSocket?.protocol ?? '';
   }
 
   /** How many bytes the browser has accepted and not sent yet. */
   get bufferedAmount(): number {
-    return this.#wire?.buffered ?? 0;
+    return this.#wire?.webSocket?.bufferedAmount ?? 0;
   }
 
   /**
@@ -318,24 +318,9 @@ class Wire extends Guard {
     }
   }
 
-  get state(): 0 | 1 | 2 | 3 {
-    return this.enter(() => this.#wasm.state()) as 0 | 1 | 2 | 3;
-  }
-
-  get protocol(): string {
-    return this.enter(() => this.#wasm.protocol());
-  }
-
-  get buffered(): number {
-    return this.enter(() => this.#wasm.buffered());
-  }
-
   /** Returns whether the browser accepts more; if not, it reports when it does. */
   send(data: unknown): boolean {
-    return this.enter(() => {
-      this.#wasm.send(data);
-      return this.#wasm.is_writable();
-    });
+    return this.enter(() => this.#wasm.send(data));
   }
 
   close(code: number, reason: string): void {

@@ -13,7 +13,7 @@ use wirehub_common::code::CloseCode;
 
 use self::inbox::Inbox;
 use crate::browser::Timer;
-use crate::scope::Scope;
+use crate::scope::{Ear, Scope};
 use crate::wire::{Closed, DRAIN_POLL, Wire};
 
 mod error;
@@ -153,7 +153,8 @@ impl<T> Socket<T> {
             return Poll::Ready(Ok(()));
         }
         let waker = context.waker().clone();
-        self.timer = Some(Timer::new(&Scope::default(), DRAIN_POLL, move || waker.wake_by_ref()));
+        let ear: Ear = Rc::new(move |_, _| waker.wake_by_ref());
+        self.timer = Some(Timer::new(&Scope::default(), DRAIN_POLL, &ear));
         // A close ends the waiting, too.
         self.inbox.borrow_mut().register_writer(context.waker());
         Poll::Pending

@@ -18,7 +18,7 @@ pub(super) fn connect(
 ) -> Result<Wire, SocketError> {
     check_address(url)?;
     let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
-    Wire::open(&Scope::default(), url, &protocols, on)
+    Wire::open(&Scope::default(), url, &protocols, &WireEvent::ear(on))
         .map_err(|thrown| SocketError::thrown(SocketErrorKind::Address, &thrown))
 }
 
