@@ -43,26 +43,14 @@ async function glueFunction() {
     plugins: [
       {
         name: 'glue',
-        setup: ({ onLoad }) => onLoad({ filter: /wirehub\.js$/ }, async ({ path }) => ({ contents: `${withoutReleases(await readFile(path, 'utf8'))}\n${own}` })),
+        setup: ({ onLoad }) => onLoad({ filter: /wirehub\.js$/ }, async ({ path }) => ({ contents: `${await readFile(path, 'utf8')}\n${own}` })),
       },
     ],
   });
   const [, body, exported] = /^(.*)export \{(.*)\};\s*$/s.exec(outputFiles[0].text) ?? [];
-  if (!exported || body.includes('FinalizationRegistry')) throw new Error('the glue code of wasm-bindgen has another form than this build expects: adapt build.mjs');
+  if (!exported) throw new Error('the glue code of wasm-bindgen has another form than this build expects: adapt build.mjs');
   const names = exported.replaceAll(/(\w+) as (\w+)/g, '$2: $1');
   return `export default function () {\n${body}\nreturn {${names}};\n}`;
-}
-
-/**
- * The glue code without the parts that release objects of the module when JavaScript forgets them: an instance goes with
- * its client, as a whole.
- */
-function withoutReleases(code) {
-  return code
-    .replaceAll(/^ +\w+(Finalization|_DTORS)\.(un)?register\(.*\n/gm, '')
-    .replaceAll('new FinalizationRegistry(', '/* @__PURE__ */ new FinalizationRegistry(')
-    .replaceAll(/^ {4}(free|__destroy_into_raw)\(\) \{\n(.*\n)*? {4}\}\n/gm, '')
-    .replaceAll(/^if \(Symbol\.dispose\) .*\n/gm, '');
 }
 
 /** The module with a custom section (WebAssembly Core Specification 2.0, section 5.5.3). */

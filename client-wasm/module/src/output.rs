@@ -31,6 +31,10 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    pub(crate) const fn new() -> Self {
+        Self { rows: Vec::new(), texts: Vec::new(), data: Vec::new() }
+    }
+
     pub(crate) fn parts(&self) -> (&[f64], &[u8], &[u8]) {
         (&self.rows, &self.texts, &self.data)
     }
@@ -41,12 +45,12 @@ impl Output {
 
     /// Keeps the memory for the next rows, unless it is much: a large message is rare.
     pub(crate) fn clear(&mut self) {
+        if self.rows.capacity().max(self.texts.capacity()).max(self.data.capacity()) > KEPT {
+            *self = Self::new();
+        }
         self.rows.clear();
         self.texts.clear();
         self.data.clear();
-        self.rows.shrink_to(KEPT);
-        self.texts.shrink_to(KEPT);
-        self.data.shrink_to(KEPT);
     }
 
     /// The reason for which a request is refused.
