@@ -1,7 +1,7 @@
 // The time for a message in Chromium, from the network to the end of its handler: through @wirehub/client, and over a
 // plain WebSocket with JSON.parse, in turns. `cargo xtask bench browser` builds the package and runs this.
 //
-//   node bench/browser/receive.mjs [rounds, default 5]
+//   node bench/browser/receive.mjs [rounds, default 5] [messages, default 200000]
 //
 //   CHROMIUM   the browser (default: /usr/bin/chromium)
 
@@ -11,7 +11,7 @@ import { launch } from '../../client-wasm/npm/tests/browser/browser.mjs';
 import { encodeMessage, Hub, welcome } from '../../client-wasm/npm/tests/browser/hub.mjs';
 import { ANSWER, frame, nested, number, text } from '../../client-wasm/npm/tests/protocol.mjs';
 
-const MESSAGES = 200_000;
+const MESSAGES = Number(process.argv[3] ?? 200_000);
 const BYTES = 130;
 const BATCH = 64;
 /** The bytes that the server passes to the system at once. */
@@ -22,13 +22,27 @@ const payloads = Array.from({ length: MESSAGES }, (_, id) => {
   return `${start}${'x'.repeat(BYTES - start.length - 2)}"}`;
 });
 
-/** The measurements: the messages of the server, and their handling in the page. */
-const WAYS = [
-  { name: 'plain WebSocket, JSON.parse', path: '/plain', writes: inWrites(payloads.map(encodeMessage)), page: plain },
-  { name: `plain WebSocket, ${BATCH} in an array, JSON.parse`, path: '/plain', writes: inWrites(arrays()), page: plainArrays },
-  { name: `@wirehub/client, ${BATCH} in a batch, listener`, path: '/ws', writes: inWrites(batches(BATCH)), page: listen },
-  { name: `@wirehub/client, ${BATCH} in a batch, for await`, path: '/ws', writes: inWrites(batches(BATCH)), page: iterate },
-  { name: '@wirehub/client, one by one, listener', path: '/ws', writes: inWrites(batches(1)), page: listen },
+/**
+ * The measurements: the messages of the server, and their handling in the page. Each group begins with what a page without
+ * the package would do.
+ */
+const GROUPS = [
+  {
+    name: 'one by one',
+    ways: [
+      { name: 'plain WebSocket, JSON.parse', path: '/plain', writes: inWrites(payloads.map(encodeMessage)), page: plain },
+      { name: '@wirehub/client, listener', path: '/ws', writes: inWrites(batches(1)), page: listen },
+      { name: '@wirehub/client, for await', path: '/ws', writes: inWrites(batches(1)), page: iterate },
+    ],
+  },
+  {
+    name: `${BATCH} in a batch`,
+    ways: [
+      { name: 'plain WebSocket, an array, JSON.parse', path: '/plain', writes: inWrites(arrays()), page: plainArrays },
+      { name: '@wirehub/client, listener', path: '/ws', writes: inWrites(batches(BATCH)), page: listen },
+      { name: '@wirehub/client, for await', path: '/ws', writes: inWrites(batches(BATCH)), page: iterate },
+    ],
+  },
 ];
 
 const rounds = Number(process.argv[2] ?? 5);
@@ -39,16 +53,22 @@ const hub = await Hub.start((connection) => {
 });
 const browser = await launch();
 try {
-  const times = new Map(WAYS.map((way) => [way, []]));
+  const ways = GROUPS.flatMap((group) => group.ways);
+  const times = new Map(ways.map((way) => [way, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const way of WAYS) times.get(way).push(await measure(way));
+    for (const way of ways) times.get(way).push(await measure(way));
   }
-  const [reference] = WAYS;
-  const base = median(times.get(reference));
   console.log(`microseconds a message, ${MESSAGES} messages of ${BYTES} bytes, median of ${rounds} (lowest to highest)`);
-  for (const [{ name }, all] of times) {
-    const [low, middle, high] = [Math.min(...all), median(all), Math.max(...all)].map((time) => time.toFixed(2));
-    console.log(`${middle.padStart(7)}  (${low} to ${high})  ${(base / median(all)).toFixed(1).padStart(5)} times as fast  ${name}`);
+  for (const { name: group, ways } of GROUPS) {
+    console.log(group);
+    const plain = times.get(ways[0]);
+    for (const way of ways) {
+      const all = times.get(way);
+      const [low, middle, high] = [Math.min(...all), median(all), Math.max(...all)].map((time) => time.toFixed(2));
+      // Of the same round: other programs slow down a whole round.
+      const ratio = median(all.map((time, round) => time / plain[round])).toFixed(2);
+      console.log(`${middle.padStart(7)}  (${low} to ${high})  ${ratio} times the first  ${way.name}`);
+    }
   }
 } finally {
   await browser.close();
