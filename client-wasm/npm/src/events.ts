@@ -44,10 +44,33 @@ export class ClientErrorEvent extends Event {
 export class PublicationEvent<M = unknown> extends Event {
   /** The message. */
   readonly publication: Publication<M>;
+  #target: EventTarget | undefined;
+  #isCalling = false;
+  /** @internal Whether no further listener is called. */
+  stopped = false;
 
   constructor(publication: Publication<M>) {
     super('publication');
     this.publication = publication;
+  }
+
+  /** @internal Listeners of `target` are being called, without the platform's dispatchEvent. */
+  at(target: EventTarget, isCalling: boolean): void {
+    this.#target = target;
+    this.#isCalling = isCalling;
+  }
+
+  override get target(): EventTarget | null {
+    return this.#target ?? super.target;
+  }
+
+  override get currentTarget(): EventTarget | null {
+    return this.#isCalling ? this.target : super.currentTarget;
+  }
+
+  override stopImmediatePropagation(): void {
+    this.stopped = true;
+    super.stopImmediatePropagation();
   }
 }
 

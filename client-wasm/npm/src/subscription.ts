@@ -1,3 +1,4 @@
+import { Listeners } from './direct.js';
 import { Code, WirehubError } from './errors.js';
 import {
   gapReasons,
@@ -67,6 +68,8 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
   readonly ready: Promise<void>;
   readonly #client: Client;
   readonly #feed: Feed<Publication<M>>;
+  /** Those of publications. */
+  readonly #listeners = new Listeners();
   readonly #leave: () => void;
   /** The messages that wait for earlier ones. */
   #held: Held<M> | undefined;
@@ -83,7 +86,7 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
     this.#begun = resumes;
     this.#client = client;
     this.#leave = leave;
-    this.#feed = new Feed(queue, (publication) => this.dispatchEvent(new PublicationEvent(publication)));
+    this.#feed = new Feed(queue, (publication) => this.#listeners.call(this, new PublicationEvent(publication) as PublicationEvent<never>));
     this.ready = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve());
     });
@@ -143,8 +146,9 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
     listener: Listener<Subscription<M, I>, SubscriptionEventMap<M, I>[K]>,
     options?: boolean | AddEventListenerOptions,
   ): void {
-    super.addEventListener(type, listener as EventListener | null, options);
-    if (type === 'publication') this.#feed.listen();
+    if (type !== 'publication') return super.addEventListener(type, listener as EventListener | null, options);
+    this.#listeners.add(listener as EventListener | null, options);
+    this.#feed.listen();
   }
 
   /** Removes a listener. */
@@ -153,7 +157,15 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
     listener: Listener<Subscription<M, I>, SubscriptionEventMap<M, I>[K]>,
     options?: boolean | EventListenerOptions,
   ): void {
-    super.removeEventListener(type, listener as EventListener | null, options);
+    if (type === 'publication') this.#listeners.remove(listener as EventListener | null, options);
+    else super.removeEventListener(type, listener as EventListener | null, options);
+  }
+
+  /** Calls the listeners of an event. */
+  override dispatchEvent(event: Event): boolean {
+    if (!(event instanceof PublicationEvent)) return super.dispatchEvent(event);
+    this.#listeners.call(this, event as PublicationEvent<never>);
+    return true;
   }
 
   /** @internal */
