@@ -119,7 +119,7 @@ impl MemberList {
             (Ok(index), true) => {
                 let Some(there) = self.there.get_mut(index) else { return false };
                 let changed = there.info != member.info;
-                member.clone_into(there);
+                (**there).clone_from(member);
                 changed
             }
             (Ok(index), false) => {
