@@ -5,7 +5,6 @@
 //! while the list is read are applied to it afterwards. For each member the last one of them is right, whether the list
 //! was made before or after it.
 
-use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;

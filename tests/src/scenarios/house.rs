@@ -150,7 +150,7 @@ fn make_hub(count: &Arc<AtomicU32>) -> Hub {
             Ok(Payload::json(format!("{:?}", context.user())))
         })
         .call_any("count".parse().unwrap(), move |_, _| {
-            let now = count.fetch_add(1, Ordering::SeqCst) + 1;
+            let now = count.fetch_add(1, Ordering::SeqCst).saturating_add(1);
             async move { Ok(Payload::json(format!("\"{now}\""))) }
         })
         .build()

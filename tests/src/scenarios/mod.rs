@@ -261,7 +261,7 @@ fn big(number: usize, size: usize) -> String {
 
 /// The length of the text of a line in words, if it is [`big`] with the number 0.
 fn size_of_big(line: &str, source: &str) -> String {
-    let text = line.get(source.len() + 2..).unwrap_or_default();
+    let text = line.strip_prefix(source).and_then(|rest| rest.strip_prefix(": ")).unwrap_or_default();
     let is_whole = text == big(0, text.len());
     if is_whole { format!("{} characters", text.len()) } else { String::new() }
 }
