@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -13,7 +14,7 @@ use wirehub_common::code::CloseCode;
 
 use super::{Frame, Message, ReadyState, SocketError, SocketErrorKind};
 use crate::browser::Timer;
-use crate::scope::Scope;
+use crate::scope::{Ear, Scope};
 use crate::wire::{Closed, DRAIN_POLL, SEND_BUFFER};
 
 /// A WebSocket that an application already has from `gloo-net`, with typed messages: a stream and a sink like
@@ -121,7 +122,8 @@ impl<T> GlooSocket<T> {
             return Poll::Ready(Ok(()));
         }
         let waker = context.waker().clone();
-        self.timer = Some(Timer::new(&Scope::default(), DRAIN_POLL, move || waker.wake_by_ref()));
+        let ear: Ear = Rc::new(move |_, _| waker.wake_by_ref());
+        self.timer = Some(Timer::new(&Scope::default(), DRAIN_POLL, &ear));
         Poll::Pending
     }
 }
