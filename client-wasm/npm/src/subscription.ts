@@ -52,7 +52,7 @@ export interface SubscribeOptions {
    */
   history?: number;
   /** Begins behind this position, in place of `history`. If messages since then are not kept any more, there is a gap. */
-  since?: Position;
+  since?: Position | undefined;
 }
 
 /**

@@ -32,10 +32,11 @@ test('a subscription reports members that enter and leave', async () => {
 
 test('the list in the README has each user once and each of those without a name', async () => {
   const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
-  const example = [...readme.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code).find((code) => code.includes("addEventListener('leave'"));
+  const example = [...readme.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code).find((code) => code.includes("addEventListener('change'"));
   const { client, socket } = await connected();
-  const there = new Function('client', `${example}\nreturn there;`)(client);
-  const names = () => [...there.keys()].sort();
+  let shown = [];
+  new Function('client', 'show', example)(client, (list) => (shown = list));
+  const names = () => [...shown].sort();
   const moved = (what, session, user = '') => frame(0, what, [...text(1, 'chat:lobby'), ...nested(2, [...text(1, session), ...(user && text(2, user))])]);
   const answer = async (...members) => {
     const [{ id, request }] = await socket.commands();
