@@ -111,7 +111,8 @@ where
     if dialect == Dialect::Wirehub && role != Role::Echo {
         ask(stream, Command { id: 1, request: Request::Connect(Connect::default()) }).await?;
         if role != Role::Publisher {
-            let subscribe = Subscribe { channel: ChannelName::new(channel)?, number: 2, position: None, history: 0 };
+            let subscribe =
+                Subscribe { channel: ChannelName::new(channel)?, number: 2, position: None, history: 0 };
             ask(stream, Command { id: 2, request: Request::Subscribe(subscribe) }).await?;
         }
     }
