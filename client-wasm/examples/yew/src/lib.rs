@@ -23,7 +23,8 @@ use crate::client::SharedClient;
 #[wasm_bindgen(start)]
 pub fn start() -> Result<(), JsError> {
     let config = Config::new().client("wirehub-yew-example", env!("CARGO_PKG_VERSION"));
-    let client = SharedClient::new(wirehub_client_wasm::client_with_tokens(&server()?, config, token::fetch)?);
+    let client =
+        SharedClient::new(wirehub_client_wasm::client_with_tokens(&server()?, config, token::fetch)?);
     yew::Renderer::<App>::with_props(AppProperties { client }).render();
     Ok(())
 }
