@@ -4,6 +4,7 @@ mod arrows;
 mod docs;
 mod files;
 mod manifests;
+mod npm_package;
 mod plain_words;
 mod purity;
 mod queues;
@@ -39,6 +40,7 @@ const CHECKS: &[Check] = &[
     Check { rule: "a published crate has its metadata", run: manifests::check_metadata },
     Check { rule: "common and client-core read no clock, no entropy, no socket", run: purity::check },
     Check { rule: "no channel is unbounded", run: queues::check },
+    Check { rule: "the npm package has no driver in TypeScript", run: npm_package::check },
     Check { rule: "source files are short", run: files::check_lengths },
     Check { rule: "marks of unfinished work have a text", run: files::check_leftovers },
     Check { rule: "no binary is committed", run: files::check_binaries },
