@@ -122,7 +122,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       await page.evaluate(begin, { what: 'publish', to: 'chat:doubt', data: 'once' });
       await lost();
       link.cut();
-      assert.equal(await page.evaluate(result), true);
+      assert.equal((await page.evaluate(result)).offset, 1);
       await page.seen('connected', 2);
       const { publications } = await server.api('GET', '/channels/chat:doubt/history');
       assert.deepEqual(publications.map(({ data }) => data), ['once']);
