@@ -5,12 +5,17 @@ import { build } from 'esbuild';
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
 
-/** The options that each entry of the client has. */
+/** The options that every entry has. */
 export const COMMON = {
   define: { VERSION: JSON.stringify(version) },
   banner: { js: `/*! @wirehub/client ${version}, MIT OR Apache-2.0 */` },
   // With the sources in it, which are not in the package.
   sourcemap: true,
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'neutral',
+  target: 'es2022',
 };
 
 /** Before the entries are built: the licences come along. */
@@ -24,11 +29,6 @@ export async function buildReact() {
     ...COMMON,
     entryPoints: ['src/react/index.ts'],
     outfile: 'dist/react.js',
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    platform: 'neutral',
-    target: 'es2022',
     external: ['react', '@wirehub/client'],
   });
 }

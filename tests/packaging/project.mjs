@@ -17,8 +17,11 @@ export const TARBALL = process.env['WIREHUB_TARBALL'] ?? join(root, 'target/npm/
 export const SERVER = process.env['WIREHUB_TEST_SERVER'];
 
 /** Makes a project of these files, and installs the package like a user. */
-export async function project(name, files) {
-  const folder = join(root, 'target/packaging', name);
+export const project = (name, files) => projectIn(join(root, 'target/packaging'), name, files);
+
+/** The same in another folder, with more flags of `npm install`. */
+export async function projectIn(parent, name, files, flags = []) {
+  const folder = join(parent, name);
   await rm(folder, { recursive: true, force: true });
   const all = { 'package.json': JSON.stringify({ name, private: true, type: 'module' }), ...files };
   for (const [path, text] of Object.entries(all)) {
@@ -26,7 +29,7 @@ export async function project(name, files) {
     await writeFile(join(folder, path), text);
   }
   // It has no dependencies, so it needs no network.
-  await run('npm', ['install', '--offline', '--no-fund', '--no-audit', TARBALL], { cwd: folder });
+  await run('npm', ['install', '--offline', '--no-fund', '--no-audit', ...flags, TARBALL], { cwd: folder });
   return folder;
 }
 

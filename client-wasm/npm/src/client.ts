@@ -1,7 +1,7 @@
 import { ownWebSocket } from '#source';
 import { Channels, type Channel, type Start } from './channels.js';
 import { refuseUnsendable } from './close.js';
-import { Commands, type Answer, type Command, type Waiting } from './commands.js';
+import { Commands, LONGEST, type Answer, type Command, type Waiting } from './commands.js';
 import type {
   AnyContract,
   CallOf,
@@ -59,7 +59,7 @@ export async function preload(wasm?: WasmSource): Promise<void> {
 /**
  * Makes a client and waits until it is connected, at most as long as an attempt may take
  * ({@link ClientOptions.connectTimeout}). A {@link Client} that is made by `new` tries for as long as it lives.
-  *
+ *
  * ```ts
  * await using client = await connect('wss://example.org/ws');
  * for await (const { data } of client.subscribe('news')) console.log(data);
@@ -698,9 +698,6 @@ const SEND_QUEUE = 1024 * 1024;
 
 /** The default time limit of a connection attempt in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
-
-/** The longest delay of a timer. */
-const LONGEST = 2 ** 31 - 1;
 
 /** The channel of messages to every session. */
 const EVERYBODY = '@all';

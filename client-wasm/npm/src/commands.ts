@@ -37,8 +37,8 @@ export interface Command extends Waiting {
   stop(): void;
 }
 
-/** The longest delay of a timer. */
-const LONGEST = 2 ** 31 - 1;
+/** @internal The longest delay of a timer. */
+export const LONGEST = 2 ** 31 - 1;
 
 /** The commands of a client that have not ended. */
 export class Commands {

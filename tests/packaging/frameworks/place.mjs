@@ -2,12 +2,11 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { run, TARBALL } from '../project.mjs';
+import { projectIn } from '../project.mjs';
 
 /** This folder: its `node_modules` is also that of each project in it. */
 export const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -15,18 +14,8 @@ export const HERE = fileURLToPath(new URL('.', import.meta.url));
 /** A program of a package. */
 export const program = (name) => join(HERE, 'node_modules/.bin', name);
 
-/** Makes a project of these files, and installs the package like a user. */
-export async function project(name, files) {
-  const folder = join(HERE, 'projects', name);
-  await rm(folder, { recursive: true, force: true });
-  const all = { 'package.json': JSON.stringify({ name, private: true, type: 'module' }), ...files };
-  for (const [path, text] of Object.entries(all)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), text);
-  }
-  await run('npm', ['install', '--offline', '--no-fund', '--no-audit', '--no-package-lock', '--omit=peer', TARBALL], { cwd: folder });
-  return folder;
-}
+/** Makes a project of these files, and installs the package like a user. The folder's own packages stay as they are. */
+export const project = (name, files) => projectIn(join(HERE, 'projects'), name, files, ['--no-package-lock', '--omit=peer']);
 
 /** A port that is free now. */
 export async function freePort() {
