@@ -1,9 +1,17 @@
 //! Prints the demo contract as a TypeScript module.
 #![allow(clippy::print_stdout, reason = "printing is its purpose")]
 
+use ts_rs::TypeVisitor as _;
 use wirehub_common::contract::typescript;
-use wirehub_demo_contract::Demo;
+use wirehub_demo_contract::{Demo, ImageHead, Person, SessionRequest, SessionResponse};
 
 fn main() {
-    print!("{}", typescript::module::<Demo>());
+    let module = typescript::module_with::<Demo>(|module| {
+        module.info::<Person>();
+        // They are in no channel and no call: HTTP carries them, or a payload with bytes does.
+        module.visit::<SessionRequest>();
+        module.visit::<SessionResponse>();
+        module.visit::<ImageHead>();
+    });
+    print!("{module}");
 }

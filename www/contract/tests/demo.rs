@@ -8,7 +8,40 @@ use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, RoomInfo, RoomsRequest,
 fn the_contract_has_the_names_that_the_page_uses() {
     let names: Vec<_> = Demo::ITEMS.iter().map(|item| item.name).collect();
     assert_eq!(Demo::NAME, "demo");
-    assert_eq!(names, ["chat:{room}", "demo.echo", "demo.rooms", "demo.ticks"]);
+    assert_eq!(
+        names,
+        [
+            "chat:{room}",
+            "demo.echo",
+            "demo.rooms",
+            "demo.ticks",
+            "people:online",
+            "@{user}",
+            "demo.send",
+            "demo.read",
+            "room:{room}",
+            "typing:{room}",
+            "images:{room}",
+            "metrics:{source}",
+            "latest:{source}",
+            "trail:{source}",
+            "demo.meters",
+            "alarm:page",
+            "demo.raise",
+            "demo.withdraw",
+            "demo.watch-alarm",
+            "rules:threshold",
+            "demo.set-rule",
+            "cursors:{board}",
+            "drawings:{board}",
+            "lab:{run}",
+            "demo.server",
+            "demo.expire-token",
+            "demo.cut",
+            "demo.restart",
+            "demo.load",
+        ]
+    );
 }
 
 #[test]
