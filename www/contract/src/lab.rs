@@ -7,7 +7,8 @@ use wirehub_common::contract::Schema;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct LabMessage {
-    /// The sender: a name that no other sender of this run has. The server is `server`.
+    /// The sender: a name that no other sender of this run has. The server's names begin with
+    /// `server`.
     pub sender: String,
     /// From 1, without gaps.
     pub number: u32,
@@ -69,6 +70,8 @@ pub struct LoadRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct LoadResponse {
+    /// The sender of the messages: `server` and the time of the server's start. A restarted server begins with 1 again.
+    pub sender: String,
     /// The number of the first message: a second load of a run goes on with the next number.
     pub first: u32,
 }

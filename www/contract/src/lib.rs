@@ -11,7 +11,7 @@
 //! | what | items | history |
 //! | --- | --- | --- |
 //! | people | [`People`], [`Direct`] | private messages for a week |
-//! | rooms | [`Room`], [`TypingIn`], [`Images`] | messages and images for a week |
+//! | rooms | [`RoomList`], [`Room`], [`TypingIn`], [`Images`] | messages and images for a week |
 //! | charts | [`Metrics`], [`Latest`], [`Trail`]: [`Frame`]s of columns | ten seconds; none; ten minutes |
 //! | alarms | [`Alarms`], [`Rules`] | the present rule |
 //! | canvas | [`Cursors`], [`Drawings`] | strokes for a week |
@@ -56,7 +56,7 @@ wirehub_common::contract! {
     channel ChatRoom { room } = "chat:{room}": ChatMessage;
     /// Returns the text it receives, to show the round trip through the hub.
     call Echo = "demo.echo": fn(EchoRequest) -> EchoResponse;
-    /// The rooms with members.
+    /// The rooms with members, once. [`RoomList`] has them at each change.
     call Rooms = "demo.rooms": fn(RoomsRequest) -> RoomsResponse;
     /// The server's clock: a tick at each period, until the caller ends it.
     stream Ticks = "demo.ticks": fn(TicksRequest) -> Tick;
@@ -70,6 +70,8 @@ wirehub_common::contract! {
     /// The caller has read the private messages of somebody, up to one of them.
     call ReadDirect = "demo.read": fn(ReadRequest) -> Nothing;
 
+    /// The rooms with members, published by the server when they change. The history has the present list.
+    channel RoomList = "rooms:list": RoomsResponse;
     /// A chat room, made by its first subscriber. Its members are the people in the room.
     channel Room { room } = "room:{room}": RoomMessage;
     /// The people who write in a room at the moment.

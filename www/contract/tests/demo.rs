@@ -19,6 +19,7 @@ fn the_contract_has_the_names_that_the_page_uses() {
             "@{user}",
             "demo.send",
             "demo.read",
+            "rooms:list",
             "room:{room}",
             "typing:{room}",
             "images:{room}",
