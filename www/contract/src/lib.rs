@@ -43,7 +43,7 @@ pub use self::chat::{
 pub use self::image::{Image, ImageError, ImageHead};
 pub use self::lab::{LabMessage, LoadRequest, LoadResponse, RestartResponse, ServerFactsResponse};
 pub use self::people::{
-    DirectMessage, Nothing, Person, ReadRequest, SendRequest, SendResponse, SessionRequest, SessionResponse,
+    DirectMessage, NameChange, Nothing, Person, ReadRequest, SendRequest, SendResponse, SessionRequest, SessionResponse,
 };
 
 use wirehub_common::contract::Binary;
@@ -61,8 +61,8 @@ wirehub_common::contract! {
     /// The server's clock: a tick at each period, until the caller ends it.
     stream Ticks = "demo.ticks": fn(TicksRequest) -> Tick;
 
-    /// Its members are the people with an open page. Nobody publishes here.
-    channel People = "people:online": Nothing;
+    /// Its members are the people with an open page. The server publishes here that somebody has another name.
+    channel People = "people:online": NameChange;
     /// The private messages to a user, and copies of those that the user wrote. Only the server publishes here.
     channel Direct { user } = "@{user}": DirectMessage;
     /// Sends a private message.

@@ -47,6 +47,16 @@ pub struct Person {
     pub name: String,
 }
 
+/// Somebody has another name from now on. The info of a session stays that of its beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct NameChange {
+    /// The user id.
+    pub user: String,
+    /// The name.
+    pub name: String,
+}
+
 /// What happens in the private conversations of a user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
