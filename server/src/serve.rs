@@ -9,6 +9,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::JoinError;
 
@@ -16,7 +17,8 @@ use crate::accept::Origin;
 use crate::api::{ApiKeys, admin_page};
 use crate::config::{Config, EngineKind, KeySets, RedisUrl};
 use crate::{
-    Builder, Error, ErrorKind, ListenAddress, Listener, LiveSettings, api, metrics, router, run, static_files,
+    Builder, Error, ErrorKind, Hub, ListenAddress, Listener, LiveSettings, api, metrics, router, run,
+    static_files,
 };
 
 mod log;
@@ -62,6 +64,56 @@ pub struct Options {
     pub drain_delay: Option<Duration>,
 }
 
+/// A program's own part of a server: tasks, routes, a page, and its own reason to stop.
+///
+/// ```no_run
+/// use wirehub_server::serve::{Extension, Options};
+/// use wirehub_server::{Hub, common::ChannelName, common::Payload};
+///
+/// /// Publishes the time, each second.
+/// struct Clock;
+///
+/// impl Extension for Clock {
+///     fn start(&mut self, hub: &Hub) -> axum::Router {
+///         let hub = hub.clone();
+///         tokio::spawn(async move {
+///             let mut seconds = tokio::time::interval(std::time::Duration::from_secs(1));
+///             for number in 0_u64.. {
+///                 seconds.tick().await;
+///                 let Ok(channel) = ChannelName::new("clock") else { return };
+///                 drop(hub.publish_raw(&channel, Payload::json(number.to_string())));
+///             }
+///         });
+///         axum::Router::new()
+///     }
+/// }
+///
+/// Options::default().serve_with(Hub::builder(), Clock)?;
+/// # Ok::<(), wirehub_server::Error>(())
+/// ```
+pub trait Extension: Send + 'static {
+    /// Called once within the server's runtime, when the hub is built and nothing is served yet. The routes are added to those of
+    /// the server. A fallback in them is the page of a server without a directory of static files.
+    fn start(&mut self, hub: &Hub) -> axum::Router;
+
+    /// Called when the server listens at this address.
+    fn listening(&mut self, _address: &ListenAddress) {}
+
+    /// The server stops as by a signal when this is ready. Default: never.
+    fn stopped(&mut self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A server without a part of the program's own.
+struct Nothing;
+
+impl Extension for Nothing {
+    fn start(&mut self, _: &Hub) -> axum::Router {
+        axum::Router::new().fallback(no_page)
+    }
+}
+
 impl Options {
     /// Serves a hub until SIGINT or SIGTERM, and blocks until then. A second signal ends the server at once, even during the
     /// drain delay. SIGHUP reloads the configuration. The server writes its address to standard output when it accepts
@@ -76,6 +128,14 @@ impl Options {
     /// [`ErrorKind::Usage`] and [`ErrorKind::Config`]: the settings are wrong. Other kinds: the engine can't be started, the system
     /// refuses the address, a certificate can't be read, or the static files can't be read.
     pub fn serve(self, hub: Builder) -> Result<ExitCode, Error> {
+        self.serve_with(hub, Nothing)
+    }
+
+    /// Like [`Self::serve`], with a part of the program's own.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn serve_with(self, hub: Builder, mut extension: impl Extension) -> Result<ExitCode, Error> {
         let config = self.configuration(Config::load)?;
         let log = log::start(&config)?;
         let listen = match &self.listen {
@@ -101,7 +161,11 @@ impl Options {
             hub.update(|live| self.apply_live(live)).build()
         };
         let api_keys = ApiKeys::from(config.api_keys()?);
-        let mut app = router(&hub).merge(hub.echo());
+        let own = {
+            let _entered = runtime.enter();
+            extension.start(&hub)
+        };
+        let mut app = router(&hub).merge(hub.echo()).merge(own);
         if config.has_api() {
             app = app.merge(api(&hub, api_keys.clone()));
         }
@@ -115,10 +179,9 @@ impl Options {
             Some(directory) => Some(directory.as_path()),
             None => config.checked_static_files()?,
         };
-        let app = match folder {
-            Some(directory) => app.fallback_service(pages(directory)?),
-            None => app.fallback(no_page),
-        };
+        if let Some(directory) = folder {
+            app = app.fallback_service(pages(directory)?);
+        }
         let tls = config.tls()?;
         let reloader = Arc::new(Reloader {
             options: self,
@@ -134,7 +197,7 @@ impl Options {
             log,
             reading: Arc::default(),
         });
-        let code = runtime.block_on(serve_until_signal(&reloader, app));
+        let code = runtime.block_on(serve_until_signal(&reloader, app, &mut extension));
         // Does not wait for tasks that go on after the deadline.
         runtime.shutdown_background();
         code
@@ -200,7 +263,11 @@ fn servers_runtime() -> Result<tokio::runtime::Runtime, Error> {
 const DEFAULT_ADDRESS: ListenAddress =
     ListenAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 
-async fn serve_until_signal(reloader: &Arc<Reloader>, app: axum::Router) -> Result<ExitCode, Error> {
+async fn serve_until_signal(
+    reloader: &Arc<Reloader>,
+    app: axum::Router,
+    extension: &mut impl Extension,
+) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
     let mut hangups = Hangups::new(reloader.options.config.is_some())?;
     let mut listener = Listener::bind(&reloader.listen).await?;
@@ -209,6 +276,7 @@ async fn serve_until_signal(reloader: &Arc<Reloader>, app: axum::Router) -> Resu
         listener = listener.with_tls(tls.clone());
     }
     let address = listener.address()?;
+    extension.listening(&address);
     announce(scheme, &address)?;
     reloader.say_what_is_on(&address);
     let (stop, stopping) = tokio::sync::oneshot::channel();
@@ -216,8 +284,12 @@ async fn serve_until_signal(reloader: &Arc<Reloader>, app: axum::Router) -> Resu
     let mut server = tokio::spawn(run(listener, reloader.hub.clone(), app, async {
         let _ = stopping.await;
     }));
+    let stopped = extension.stopped();
     let twice = async {
-        signals.next().await;
+        tokio::select! {
+            () = signals.next() => {}
+            () = stopped => {}
+        }
         // The receiver is dropped only with the server.
         let _ = stop.send(());
         signals.next().await;

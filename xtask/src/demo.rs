@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: from a fresh clone to a page in the browser.
 
 use std::{
-    io,
+    fs, io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::Command,
@@ -25,15 +25,14 @@ pub(crate) const SERVER_STEP: Step<'static> =
 
 /// The cargo profile of the demo's server.
 const PROFILE: &str = "demo";
-const SERVER: &str = "wirehub-demo";
-const PROGRAM: &str = "wirehub";
+pub(crate) const PROGRAM: &str = "wirehub";
 const DATA: &str = "target/demo-data";
 
 pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_yew: bool) -> Result<()> {
     // Checked now rather than after minutes of building.
     expect_free(listen)?;
     // Setup waits for downloads and for programs that use one core. The compiler uses the rest.
-    let server_build = console.start(SERVER_STEP, &mut server_build(project))?;
+    let server_build = console.start(SERVER_STEP, &mut program_build(project))?;
     let tools = setup::for_demo(project, console)?;
     let page = if in_yew {
         console.step(yew::STEP, |log| yew::build(project, &tools, log))?;
@@ -52,30 +51,56 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_
     run_in_our_place(&mut server)
 }
 
-/// Builds the demo's server.
+/// Builds the demo's server, which is the program `wirehub`, with the page if it is built.
 pub(crate) fn build_server(project: &Project, log: &mut Log) -> Result<()> {
-    log.run(&mut server_build(project))
+    build_program(project, log).map(|_| ())
 }
 
-fn server_build(project: &Project) -> Command {
-    let mut build = process::command("cargo");
-    build.current_dir(project.root()).args(["build", "--package", SERVER, "--profile", PROFILE]);
-    build
-}
-
-/// Builds the program `wirehub` in the same way, and returns its path.
+/// Builds the program `wirehub`, with the page if it is built, and returns its path.
 pub(crate) fn build_program(project: &Project, log: &mut Log) -> Result<PathBuf> {
-    let mut build = process::command("cargo");
-    build.current_dir(project.root());
-    log.run(build.args(["build", "--package", "wirehub-cli", "--bin", PROGRAM, "--profile", PROFILE]))?;
+    let page = project.path(page::BUILT);
+    let mut build = program_build(project);
+    if page.is_dir() {
+        build.env("WIREHUB_DEMO_PAGE", page);
+    }
+    log.run(&mut build)?;
     Ok(project.binary(PROFILE, PROGRAM))
 }
 
-/// The built server, without arguments.
-pub(crate) fn server(project: &Project) -> Command {
-    let mut server = process::command(project.binary(PROFILE, SERVER));
-    server.current_dir(project.root());
+/// The build without the page, for which nothing has to be built before.
+fn program_build(project: &Project) -> Command {
+    let mut build = process::command("cargo");
+    build.current_dir(project.root());
+    build.args(["build", "--package", "wirehub-cli", "--bin", PROGRAM, "--profile", PROFILE]);
+    build
+}
+
+/// The built server of the demo. Further arguments have to name an engine.
+fn server(project: &Project) -> Command {
+    let mut server = process::command(project.binary(PROFILE, PROGRAM));
+    server.current_dir(project.root()).args(["serve", "--demo"]);
     server
+}
+
+/// The built server of the demo, with its messages in memory.
+pub(crate) fn server_in_memory(project: &Project) -> Command {
+    let mut server = server(project);
+    server.args(["--engine", "memory"]);
+    server
+}
+
+/// The built server of the demo, with its messages in a new directory.
+pub(crate) fn server_on_disk(project: &Project) -> Result<Command> {
+    let data = project.scratch_dir().join("demo-data");
+    match fs::remove_dir_all(&data) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", data.display()));
+        }
+        _ => {}
+    }
+    let mut server = server(project);
+    server.args(["--engine", "disk", "--data"]).arg(data);
+    Ok(server)
 }
 
 fn expect_free(listen: SocketAddr) -> Result<()> {

@@ -16,7 +16,9 @@ mod generated;
 mod mutants;
 mod page;
 mod process;
+mod program;
 mod project;
+mod rust_client;
 #[cfg(test)]
 mod scratch;
 mod setup;
@@ -61,6 +63,8 @@ enum Verb {
         #[arg(long)]
         yew: bool,
     },
+    /// Build the program wirehub as it is released: optimised, with the demo's page in it.
+    Program,
     /// Run every check and test, or the named steps only.
     Test {
         /// Steps to run, in the order of `--list`; none means all.
@@ -115,6 +119,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::BuildClient => build_client::verb(&project, &console)?,
         Verb::Docs => api_docs::verb(&project, &console)?,
         Verb::Demo { listen, yew } => demo::verb(&project, &console, listen, yew)?,
+        Verb::Program => program::verb(&project, &console)?,
         Verb::Test { list: true, .. } => test::list(),
         Verb::Test { steps, keep_going, list: false } => {
             return test::verb(&project, &console, &steps, keep_going);

@@ -8,17 +8,21 @@ use crate::{
     fingerprint::Fingerprint,
     generated,
     project::Project,
+    rust_client,
     setup::Tools,
 };
 
 pub(crate) const STEP: Step<'static> =
     Step { name: "page", what: "building the demo page", slow: Some("up to 1 min the first time") };
 
-/// The built page, for the demo server's `--static`.
+/// The built page, for the demo server.
 pub(crate) const BUILT: &str = "www/dist";
 
 /// Files next to the page's sources that are not part of it.
-const NOT_THE_PAGE: &[&str] = &["www/contract", "www/server", "www/tests"];
+const NOT_THE_PAGE: &[&str] = &["www/contract", "www/rust-client", "www/server", "www/tests"];
+
+/// Files that the page reads from elsewhere: the lab decodes frames by it.
+const PROTOCOL: &str = "common/proto/wirehub.proto";
 
 /// Builds the page, and the client before it, if their sources have changed.
 pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
@@ -29,9 +33,11 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
     );
     let tarball = build_client::ensure_built(project, tools, log)?;
     generated::CONTRACT.write(project, log)?;
+    rust_client::ensure_built(project, tools, log)?;
 
     let stamp = Fingerprint::default()
         .sources(project, "target/npm/wirehub-client.tgz")?
+        .sources(project, PROTOCOL)?
         .sources_without(project, "www", NOT_THE_PAGE)?
         .finish(project, "page");
     if stamp.is_current(&[project.path(BUILT), www.join("node_modules")]) {

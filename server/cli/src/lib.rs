@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wirehub_server::accept::Origin;
 use wirehub_server::config::{EngineKind, RedisUrl, parse_time};
-use wirehub_server::serve::Options;
+use wirehub_server::serve::{Extension, Options};
 use wirehub_server::{Builder, ErrorKind, ListenAddress};
 
 mod bench;
@@ -16,6 +16,8 @@ mod client;
 mod config;
 mod connect;
 mod data;
+#[cfg(feature = "demo")]
+mod demo;
 mod health;
 mod input;
 mod operate;
@@ -82,10 +84,12 @@ impl ServeOptions {
     /// Serves a hub until SIGINT or SIGTERM: see [`Options::serve`](wirehub_server::serve::Options::serve). Errors go
     /// to standard error. The exit code is 2 for an invalid command line or configuration, and 1 for other failures.
     pub fn serve(self, hub: Builder) -> ExitCode {
-        self.settings().serve(hub).unwrap_or_else(|error| {
-            report_error(&error);
-            ExitCode::from(if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Config) { 2 } else { 1 })
-        })
+        exit_code(self.settings().serve(hub))
+    }
+
+    /// Like [`Self::serve`], with a part of the program's own.
+    pub fn serve_with(self, hub: Builder, extension: impl Extension) -> ExitCode {
+        exit_code(self.settings().serve_with(hub, extension))
     }
 
     fn settings(self) -> Options {
@@ -93,6 +97,14 @@ impl ServeOptions {
             self;
         Options { config, listen, static_files, allow_origins, anonymous, engine, data, redis, drain_delay }
     }
+}
+
+/// The exit code of a server that has ended. Reports an error.
+fn exit_code(ended: Result<ExitCode, wirehub_server::Error>) -> ExitCode {
+    ended.unwrap_or_else(|error| {
+        report_error(&error);
+        ExitCode::from(if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Config) { 2 } else { 1 })
+    })
 }
 
 /// Reports an error that ends the program.

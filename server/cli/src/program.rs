@@ -25,7 +25,16 @@ struct Arguments {
 enum Command {
     /// Run a server. It needs no configuration: a channel exists as soon as a client uses it.
     #[command(after_help = SERVE_NOTES)]
-    Serve(ServeOptions),
+    Serve {
+        #[command(flatten)]
+        options: ServeOptions,
+
+        /// Serve the demo: chat, charts, alarms, a canvas and a lab, with the page in this program. It keeps its messages in
+        /// wirehub-demo, unless --engine or --data say otherwise.
+        #[cfg(feature = "demo")]
+        #[arg(long)]
+        demo: bool,
+    },
     /// Write a configuration to start with, or check one.
     #[command(subcommand, after_help = CONFIG_NOTES)]
     Config(ConfigCommand),
@@ -59,6 +68,7 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   wirehub serve                                       at http://127.0.0.1:8080
+  wirehub serve --demo                                the demo, with its page in the program
   wirehub serve --static www/dist                     with a page beside it
   wirehub serve --listen unix:/run/wirehub.sock       behind a proxy on the same machine
   wirehub serve --listen 0.0.0.0:80 --anonymous       for everybody, without tokens
@@ -132,7 +142,9 @@ Examples:
 /// another name.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve(options) => options.serve(Hub::builder().default_namespace(Namespace::open())),
+        #[cfg(feature = "demo")]
+        Command::Serve { options, demo: true } => crate::demo::serve(options),
+        Command::Serve { options, .. } => options.serve(Hub::builder().default_namespace(Namespace::open())),
         Command::Config(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Token(options) => options.run(),

@@ -10,10 +10,11 @@
 //! Under `axum::serve` there is no admission. Then only WebSockets are counted.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use tokio::sync::Semaphore;
 use crate::Hub;
 use crate::hub::addresses::AddressCharge;
 use crate::refusals::RefusalReason;
-use crate::upgrade::client_address::{charged_address, network_of};
+use crate::upgrade::client_address::{charged_address, client_address, network_of};
 use crate::upgrade::handshake;
 
 pub use crate::socket::Transport;
@@ -140,6 +141,12 @@ impl Hub {
             detach,
             held: Arc::new(Mutex::new(Some((slot, charged.map(Box::new))))),
         })
+    }
+
+    /// The IP address of the client of a request, taken from trusted proxies' headers if present; `None` if unknown. An accept loop
+    /// has put an [`Admission`], or axum's `ConnectInfo<SocketAddr>`, into the request.
+    pub fn client_address(&self, request: &Request) -> Option<IpAddr> {
+        client_address(request, &self.live().proxies)
     }
 
     /// Counts a refused client. Logs `words` at most once in an hour for each `subject`, such as an address or a path.

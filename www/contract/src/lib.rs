@@ -43,7 +43,8 @@ pub use self::chat::{
 pub use self::image::{Image, ImageError, ImageHead};
 pub use self::lab::{LabMessage, LoadRequest, LoadResponse, RestartResponse, ServerFactsResponse};
 pub use self::people::{
-    DirectMessage, NameChange, Nothing, Person, ReadRequest, SendRequest, SendResponse, SessionRequest, SessionResponse,
+    DirectMessage, NameChange, Nothing, Person, ReadRequest, SendRequest, SendResponse, SessionRequest,
+    SessionResponse,
 };
 
 use wirehub_common::contract::Binary;

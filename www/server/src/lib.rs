@@ -1,5 +1,6 @@
-//! The demo page's server: a hub with the demo's contract, its calls and its stream. It is the reference example of a
-//! typed server.
+#![doc = include_str!("../README.md")]
+//!
+//! As a library it is a hub with the demo's contract, for tests and programs:
 //!
 //! ```no_run
 //! use wirehub_server::{Listener, run, router};
@@ -12,64 +13,198 @@
 //! # }
 //! ```
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::{Stream, stream};
-use tokio::time::MissedTickBehavior;
+use axum::Router;
+use futures_util::future::BoxFuture;
 use wirehub_demo_contract::{
-    ChatRoom, Demo, Echo, EchoResponse, RoomInfo, Rooms, RoomsResponse, Tick, Ticks, TicksRequest,
+    Demo as Contract, DescribeMeters, Echo, EchoResponse, Rooms, RoomsResponse, Ticks,
 };
-use wirehub_server::call::CallError;
-use wirehub_server::namespace::{History, Namespace};
-use wirehub_server::{Builder, Hub};
+use wirehub_server::call::{CallContext, CallError};
+use wirehub_server::observe::Phase;
+use wirehub_server::serve::Extension;
+use wirehub_server::{Builder, Hub, ListenAddress};
+
+mod alarms;
+mod clock;
+mod direct;
+mod identity;
+mod lab;
+mod meters;
+mod page;
+mod restart;
+mod rooms;
+mod rule;
+mod throttle;
+
+pub use self::page::{has_page, page};
+pub use self::restart::{RestartWish, TOKEN_KEY, arguments_at};
+
+use self::identity::{Name, Names, Tokens};
+use self::rule::Ruling;
 
 /// The error code for a period that is not supported.
-pub const NO_SUCH_PERIOD: u16 = 1000;
+pub const NO_SUCH_PERIOD: u16 = wirehub_demo_contract::codes::NO_SUCH_PERIOD;
 
-/// The allowed periods of the clock, in milliseconds.
-const PERIODS: RangeInclusive<u32> = 20..=60_000;
-
-/// A hub with the demo's contract. It answers its calls, and keeps the messages of the last hour.
+/// A hub with the demo's contract, its rules and its calls. It does not restart itself, and nothing is published in its charts: that
+/// is up to a [`Demo`]. Clients with a token of [`Demo`] are users, and others are anonymous.
 pub fn builder() -> Builder {
-    Hub::builder()
-        .contract::<Demo>()
-        .namespace("chat", Namespace::default().history(History::new(100, Duration::from_secs(3600))))
-        .call(Echo, async |_, request| Ok(EchoResponse { text: request.text }))
-        .call(Rooms, async |context, _| Ok(RoomsResponse { rooms: rooms(context.hub()) }))
-        .call_stream(Ticks, async |_, request| Ok(ticks(period(&request)?)))
+    Demo::new().builder()
 }
 
-/// The rooms with members, in alphabetical order.
-fn rooms(hub: &Hub) -> Vec<RoomInfo> {
-    let mut rooms: Vec<_> = hub
-        .local_channels()
-        .into_iter()
-        .filter_map(|(channel, people)| {
-            let room = ChatRoom::parse(&channel)?;
-            Some(RoomInfo { name: room.room().into(), people: u32::try_from(people).unwrap_or(u32::MAX) })
-        })
-        .collect();
-    rooms.sort_by(|a, b| a.name.cmp(&b.name));
-    rooms
+/// The demo as a part of a server.
+///
+/// ```no_run
+/// use wirehub_demo::Demo;
+/// use wirehub_server::serve::Options;
+///
+/// let demo = Demo::new().restarting();
+/// let wish = demo.wish();
+/// Options::default().serve_with(demo.builder(), demo)?;
+/// assert_eq!(wish.address(), None, "nobody has asked for a restart");
+/// # Ok::<(), wirehub_server::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Demo {
+    tokens: Tokens,
+    wish: RestartWish,
+    restarts: bool,
+    ruling: Ruling,
 }
 
-fn period(request: &TicksRequest) -> Result<Duration, CallError> {
-    if PERIODS.contains(&request.every) {
-        return Ok(Duration::from_millis(request.every.into()));
+impl Default for Demo {
+    fn default() -> Self {
+        Self::new()
     }
-    let (least, most) = PERIODS.into_inner();
-    Err(CallError::application::<NO_SUCH_PERIOD>(format!("use a period of {least} to {most} ms")))
 }
 
-/// Ticks until it is dropped. It is polled as fast as the client receives the ticks. A tick that can't be sent in time
-/// is skipped, and the next one is late.
-fn ticks(period: Duration) -> impl Stream<Item = Result<Tick, CallError>> + Send {
-    let mut clock = tokio::time::interval(period);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    stream::unfold((clock, 1_u32), async |(mut clock, number)| {
-        let due = clock.tick().await;
-        let late = due.elapsed().as_secs_f64() * 1000.0;
-        Some((Ok(Tick { number, late }), (clock, number.saturating_add(1))))
-    })
+impl Demo {
+    /// A demo that does not restart. The key of its tokens is the one in the environment variable [`TOKEN_KEY`], or a new one.
+    pub fn new() -> Self {
+        Self {
+            tokens: Tokens::from_environment(),
+            wish: RestartWish::default(),
+            restarts: false,
+            ruling: Ruling::new(),
+        }
+    }
+
+    /// Allows clients on this machine to ask for a restart, which stops the server. [`Self::wish`] has the rest.
+    #[must_use]
+    pub fn restarting(self) -> Self {
+        Self { restarts: true, ..self }
+    }
+
+    /// The wish of a client to restart the server, after it has stopped.
+    pub fn wish(&self) -> RestartWish {
+        self.wish.clone()
+    }
+
+    /// The hub of the demo.
+    pub fn builder(&self) -> Builder {
+        let hub = Hub::builder()
+            .contract::<Contract>()
+            .update(|live| {
+                live.commands_per_second(COMMANDS_PER_SECOND);
+            })
+            .limits(wirehub_common::Limits { message_bytes: MESSAGE_BYTES, ..Default::default() })
+            .queue_bytes(QUEUE_BYTES)
+            .authenticate(self.tokens.clone().hook())
+            .state(self.tokens.names().clone())
+            .call(Echo, async |_, request| Ok(EchoResponse { text: request.text }))
+            .call(Rooms, async |context, _| Ok(RoomsResponse { rooms: rooms::list(context.hub()) }))
+            .call(DescribeMeters, async |_, _| Ok(meters::describe()))
+            .call_stream(Ticks, async |_, request| Ok(clock::ticks(clock::period(&request)?)));
+        let hub = rooms::add(hub);
+        let hub = direct::add(hub);
+        let hub = meters::add(hub);
+        let hub = alarms::add(hub);
+        let hub = rule::add(hub, self.ruling.clone());
+        lab::add(hub, self.restarts.then(|| self.wish.clone()))
+    }
 }
+
+impl Extension for Demo {
+    fn start(&mut self, hub: &Hub) -> Router {
+        tokio::spawn(rooms::publish_list(hub.clone()));
+        tokio::spawn(meters::measure(hub.clone(), self.ruling.clone()));
+        if !has_page() {
+            tracing::warn!(
+                "this program was built without the demo's page: `cargo xtask program` builds one that has it"
+            );
+        }
+        identity::routes(hub, self.tokens.clone()).merge(page())
+    }
+
+    fn listening(&mut self, address: &ListenAddress) {
+        self.wish.listening(address, &self.tokens);
+    }
+
+    fn stopped(&mut self) -> BoxFuture<'static, ()> {
+        let wish = self.wish.clone();
+        Box::pin(async move { wish.wished().await })
+    }
+}
+
+/// Enough for a pointer, a canvas and the lab at once.
+const COMMANDS_PER_SECOND: u32 = 2_000;
+
+/// An image and its description.
+const MESSAGE_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Two images.
+const QUEUE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The user of a call.
+fn user(context: &CallContext) -> Result<Arc<str>, CallError> {
+    if context.user().is_empty() {
+        const WORDS: &str =
+            "this is for people with a name: get a token by POST /demo/session, and connect with it";
+        return Err(CallError::application::<{ wirehub_demo_contract::codes::NO_USER }>(WORDS));
+    }
+    Ok(context.user().into())
+}
+
+/// The present name of the session's person; empty for an anonymous session.
+fn name(context: &CallContext) -> String {
+    let present = context.state::<Names>().ok().and_then(|names| names.of(context.user()));
+    let first = || context.session_state::<Name>().map(|name| name.0.clone());
+    present.or_else(first).unwrap_or_default()
+}
+
+/// Returns an error unless a text has a length within these bounds, in characters.
+fn bounded(what: &str, text: &str, least: usize, most: usize) -> Result<(), CallError> {
+    let characters = text.chars().count();
+    if (least..=most).contains(&characters) {
+        return Ok(());
+    }
+    Err(out_of_bounds(format!("{what} has {characters} characters: use {least} to {most}")))
+}
+
+fn out_of_bounds(words: impl Into<String>) -> CallError {
+    CallError::application::<{ wirehub_demo_contract::codes::OUT_OF_BOUNDS }>(words)
+}
+
+fn too_often(words: &str) -> CallError {
+    CallError::application::<{ wirehub_demo_contract::codes::TOO_OFTEN }>(words).temporary()
+}
+
+/// `true` until the hub stops: tasks end then.
+fn is_running(hub: &Hub) -> bool {
+    matches!(hub.phase(), Phase::Running | Phase::Draining)
+}
+
+/// The time in milliseconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0
+}
+
+/// The time in whole milliseconds since 1970.
+fn now_whole() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long messages are kept.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);

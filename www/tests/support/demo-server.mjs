@@ -14,8 +14,8 @@ export class DemoServer {
   /** Starts the server; port 0 picks a free one. */
   static async start(port = 0) {
     const server = new DemoServer();
-    const args = ['--listen', `127.0.0.1:${port}`, '--static', DIST];
-    server.#program = await Program.start(built('wirehub-demo', 'WIREHUB_DEMO_BIN'), args);
+    const args = ['serve', '--demo', '--engine', 'memory', '--listen', `127.0.0.1:${port}`, '--static', DIST];
+    server.#program = await Program.start(built('wirehub', 'WIREHUB_DEMO_BIN'), args);
     return server;
   }
 

@@ -148,6 +148,21 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: true,
         run: chaos_test,
     },
+    TestStep {
+        step: Step {
+            name: "soak",
+            what: "fifty people in one room, over lines that break, with a server that restarts",
+            slow: Some("about 80 s"),
+        },
+        needs: Needs::Toolchain,
+        has_tests: true,
+        run: |context, log| {
+            let mut test = cargo(context);
+            // The packages and features are those of the step `unit`, which has compiled it.
+            test.args(["test", "--workspace", "--all-features", "--test", "program"]);
+            silent(log.run(test.args(["--", "--ignored", "--nocapture", "fifty_people"])))
+        },
+    },
     TestStep { step: size::STEP, needs: Needs::Builds, has_tests: false, run: size_step },
     TestStep {
         step: page::STEP,
@@ -307,7 +322,7 @@ fn client_in_browser(
     browser: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<String> {
     demo::build_server(context.project, log)?;
-    let mut server = demo::server(context.project);
+    let mut server = demo::server_in_memory(context.project);
     // The tests' page comes from a server of the test runner, on a port of its own.
     let server = DemoServer::start(server.args(["--allow-origin", "http://127.0.0.1:*"]), log)?;
     let stage = stage(context, log)?;
@@ -394,13 +409,13 @@ fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     page::ensure_built(context.project, tools, log)?;
     demo::build_server(context.project, log)?;
 
-    let mut server = demo::server(context.project);
-    let server = DemoServer::start(server.arg("--static").arg(context.project.path(page::BUILT)), log)?;
+    // The page in the program is the one that was built.
+    let server = DemoServer::start(&mut demo::server_on_disk(context.project)?, log)?;
     let mut test = tools.npm(&context.project.path("www"));
     test.arg("test")
         .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
         // For the tests that stop and start a server of their own.
-        .env("WIREHUB_DEMO_BIN", demo::server(context.project).get_program())
+        .env("WIREHUB", demo::server_in_memory(context.project).get_program())
         .env("CHROMIUM", &browsers.chromium)
         .env("FIREFOX", &browsers.firefox)
         .env("GECKODRIVER", &browsers.geckodriver);
@@ -438,7 +453,7 @@ fn test_packed(context: &Context<'_>, folder: &Path, log: &mut Log) -> Result<St
     let tarball = build_client::ensure_built(context.project, tools, log)?;
     demo::build_server(context.project, log)?;
 
-    let mut server = demo::server(context.project);
+    let mut server = demo::server_in_memory(context.project);
     // Each project is served from a port of its own.
     let origins = ["--allow-origin", "http://127.0.0.1:*", "--allow-origin", "http://localhost:*"];
     let server = DemoServer::start(server.args(origins), log)?;
@@ -459,7 +474,7 @@ fn yew_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     demo::build_server(context.project, log)?;
 
     let folder = node_tools(context, "packaging", log)?;
-    let mut server = demo::server(context.project);
+    let mut server = demo::server_in_memory(context.project);
     let server = DemoServer::start(server.arg("--static").arg(context.project.path(yew::FOLDER)), log)?;
     let mut test = tools.npm(&folder);
     test.args(["run", "test:yew"])

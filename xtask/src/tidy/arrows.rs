@@ -18,9 +18,13 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-client", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-hub", Some(&["wirehub-common"])),
     ("wirehub-server", Some(&["wirehub-common", "wirehub-hub", "wirehub-disk", "wirehub-redis"])),
-    ("wirehub-cli", Some(&["wirehub-common", "wirehub-client", "wirehub-disk", "wirehub-server"])),
+    (
+        "wirehub-cli",
+        Some(&["wirehub-common", "wirehub-client", "wirehub-demo", "wirehub-disk", "wirehub-server"]),
+    ),
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
-    ("wirehub-demo", None),
+    ("wirehub-demo-rust-client", Some(&["wirehub-client-wasm", "wirehub-demo-contract"])),
+    ("wirehub-demo", Some(&["wirehub-common", "wirehub-demo-contract", "wirehub-server"])),
     ("wirehub-tests", None),
     // Plays the client in the scenarios.
     ("wirehub-test-player", Some(&["wirehub-common", "wirehub-client-core"])),

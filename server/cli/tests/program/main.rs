@@ -13,6 +13,8 @@ mod support;
 mod bench;
 mod binary;
 mod connect;
+#[cfg(all(feature = "demo", unix))]
+mod demo;
 mod deploy;
 mod disk;
 mod example_backend;
@@ -22,4 +24,6 @@ mod operate;
 mod program;
 mod redis;
 mod reload;
+#[cfg(all(feature = "demo", unix))]
+mod soak;
 mod stop;
