@@ -2,8 +2,10 @@
 export class Listeners<T> {
   readonly #functions = new Set<(value: T) => void>();
 
-  add(listener: (value: T) => void): void {
+  /** Adds a function. With a signal, it is removed when that aborts. */
+  add(listener: (value: T) => void, signal?: AbortSignal): void {
     this.#functions.add(listener);
+    signal?.addEventListener('abort', () => this.#functions.delete(listener), { once: true });
   }
 
   notify(value: T): void {

@@ -1,69 +1,81 @@
 import { serverAddress, type ServerAddress } from './address';
-import { Conversation } from './chat/conversation';
-import { ConnectionView } from './connection-view';
+import { AlarmDesk } from './alarms/desk';
+import { Signals } from './alarms/signals';
+import { AlarmStack } from './alarms/stack';
+import type { App } from './app';
+import { Talks } from './chat/talks';
+import { Connection, describe } from './client';
 import { find } from './dom';
-import { closeDrawers, closeDrawersWhenRoomy } from './drawers';
-import { EchoBox } from './echo/echo-box';
-import { paths } from './echo/trips';
-import { Hub } from './hub';
-import type { RoomName } from './names';
-import { Nickname } from './nickname';
-import { Notices } from './notices';
-import { Pulse } from './pulse/pulse';
-import { Directory } from './rooms/directory';
-import { RoomsPanel } from './rooms/rooms-panel';
+import { ConnectionView } from './frame/connection-view';
+import { showIdentity } from './frame/identity-dialog';
+import { Navigation } from './frame/navigation';
+import { announce, notice } from './frame/notices';
+import { Stage } from './frame/stage';
+import { Identity } from './identity';
+import { People } from './people';
 import { Route, type Place } from './route';
 
 find('boot', HTMLElement).remove();
 find('app', HTMLElement).hidden = false;
 
-const notices = new Notices();
 const address = serverAddress(new URL(location.href));
 if (address.ok) start(address.value);
-else notices.show(address.why);
+else notice(address.why);
 
-function start({ hub: hubUrl, echo: echoUrl }: ServerAddress): void {
-  const route = new Route();
-  const hub = new Hub(hubUrl);
-  const conversation = new Conversation(hub, new Nickname(), () => route.go(undefined));
-  const directory = new Directory(hub);
-  const roomsPanel = new RoomsPanel((room) => choose(room));
-  new ConnectionView(hub);
-  new Pulse(hub);
-  new EchoBox(paths(echoUrl, hub));
+function start(server: ServerAddress): void {
+  const me = new Identity();
+  const connection = new Connection(server.hub, me.token);
+  const route = new Route('chat/lobby');
+  const navigation = new Navigation();
 
-  function choose(room: RoomName): void {
-    closeDrawers();
-    route.go(room);
-    conversation.focus();
-  }
+  const app: App = {
+    get client() {
+      return connection.client;
+    },
+    get link() {
+      return connection.link;
+    },
+    eachClient: (use) => connection.each(use),
+    links: connection.links,
+    me,
+    people: new People(),
+    get talks() {
+      return talks;
+    },
+    get alarms() {
+      return alarms;
+    },
+    signals: new Signals(),
+    address: server,
+    notice,
+    announce,
+    go: (place) => route.go(place),
+    badge: (panel, count, meaning) => navigation.badge(panel, count, meaning),
+  };
 
-  function show(place: Place): void {
-    const room = place.kind === 'room' ? place.room : undefined;
-    if (place.kind === 'not a room') notices.show(`The address names no room. ${place.why}`);
-    conversation.open(room);
-    roomsPanel.showCurrent(room);
-    directory.refresh();
-    document.title = room === undefined ? 'Wirehub chat' : `${room} · Wirehub chat`;
-  }
-
-  directory.changes.add((people) => {
-    roomsPanel.showPeople(people);
-    const here = conversation.room === undefined ? undefined : people.get(conversation.room);
-    if (here !== undefined) conversation.showPeople(here);
+  app.people.follow(app);
+  const talks = new Talks(app);
+  const alarms = new AlarmDesk(app);
+  alarms.arrivals.add((alarm) => app.signals.signal(alarm));
+  new AlarmStack(app);
+  const stage = new Stage(app);
+  const show = (place: Place): void => {
+    navigation.show(place.panel, location.hash.slice(1));
+    stage.show(place);
+  };
+  new ConnectionView(connection, announce, () => stage.focus());
+  showIdentity(me);
+  connection.errors.add(notice);
+  me.renames.add(() => {
+    me.token().then((token) => connection.client.setToken(token)).catch((error: unknown) => notice(`The others can’t see your new name yet: ${describe(error)}`));
   });
-  directory.failures.add((why) => roomsPanel.showFailure(why));
-  conversation.joins.add(() => directory.refresh());
-  conversation.miscounts.add(() => directory.refresh());
-  hub.errors.add((why) => notices.show(why));
   route.changes.add(show);
-  closeDrawersWhenRoomy();
   find('skip', HTMLAnchorElement).addEventListener('click', (event) => {
-    // The link's own address would replace the room in the address bar.
+    // The link's own address would replace the place in the address bar.
     event.preventDefault();
-    conversation.focus();
+    stage.focus();
   });
 
   show(route.place);
-  hub.start();
+  connection.start();
 }

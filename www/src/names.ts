@@ -1,17 +1,18 @@
 import { accept, refuse, type Parsed } from './parsed';
+import { counted } from './words';
 
-/** Longest nickname, in characters as people count them (grapheme clusters). */
-export const MAX_NICK = 24;
-/** Longest chat or echo message, in characters. */
+/** Longest name of a person, in characters as people count them (grapheme clusters). */
+export const MAX_NAME = 24;
+/** Longest message, in characters. */
 export const MAX_TEXT = 2000;
-/** Longest room name, in characters. */
+/** Longest name of a room, in characters. */
 export const MAX_ROOM = 64;
 
 declare const checked: unique symbol;
 /** A room's name that has passed {@link parseRoom}. */
 export type RoomName = string & { readonly [checked]: 'room' };
-/** A nickname that has passed {@link parseNick}. */
-export type Nick = string & { readonly [checked]: 'nick' };
+/** A person's name that has passed {@link parseName}. */
+export type PersonName = string & { readonly [checked]: 'name' };
 /** A message's text that has passed {@link parseText}. */
 export type Text = string & { readonly [checked]: 'text' };
 
@@ -26,14 +27,14 @@ export function parseRoom(typed: string): Parsed<RoomName> {
   return accept(name as RoomName);
 }
 
-export function parseNick(typed: string): Parsed<Nick> {
-  const nick = typed.trim();
-  if (nick === '') return refuse('Type a name, so that others know who is talking.');
-  const length = lengthOf(nick);
-  if (length > MAX_NICK) return refuse(`A name has at most ${MAX_NICK} characters; this one has ${length}.`);
+export function parseName(typed: string): Parsed<PersonName> {
+  const name = typed.trim();
+  if (name === '') return refuse('Type a name, so that others know you.');
+  const length = lengthOf(name);
+  if (length > MAX_NAME) return refuse(`A name has at most ${MAX_NAME} characters; this one has ${length}.`);
   // Besides control characters: line breaks, and characters that change the direction of the text behind them.
-  if (/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(nick)) return refuse('A name can’t contain invisible control characters.');
-  return accept(nick as Nick);
+  if (/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(name)) return refuse('A name can’t contain invisible control characters.');
+  return accept(name as PersonName);
 }
 
 export function parseText(typed: string): Parsed<Text> {
@@ -41,7 +42,7 @@ export function parseText(typed: string): Parsed<Text> {
   if (text === '') return refuse('Type a message first.');
   const length = lengthOf(text);
   if (length > MAX_TEXT) {
-    return refuse(`A message has at most ${MAX_TEXT} characters; this one has ${length}. Shorten it by ${length - MAX_TEXT}.`);
+    return refuse(`A message has at most ${MAX_TEXT} characters; this one has ${length}. Shorten it by ${counted(length - MAX_TEXT, 'character')}.`);
   }
   return accept(text as Text);
 }

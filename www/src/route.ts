@@ -1,30 +1,24 @@
 import { Listeners } from './listeners';
-import { LOBBY, parseRoom, type RoomName } from './names';
 
-/** The meaning of the part of the address behind `#`. */
-export type Place =
-  | { readonly kind: 'room'; readonly room: RoomName }
-  | { readonly kind: 'no room' }
-  | { readonly kind: 'not a room'; readonly why: string };
-
-/** The address of a room; `undefined` is the place outside all rooms. */
-export function hrefOf(room: RoomName | undefined): string {
-  return `#/${room ?? ''}`;
+/** The place that the address names: `#chat/lobby` is the place `lobby` of the panel `chat`. */
+export interface Place {
+  readonly panel: string;
+  readonly place: string;
 }
 
-/** Keeps the room in the address, so that a link opens it and the browser's Back leaves it. */
+/** Keeps the place in the address, so that a link opens it and the browser's Back leaves it. */
 export class Route {
   readonly changes = new Listeners<Place>();
   #place: Place;
 
-  constructor() {
-    if (location.hash === '') history.replaceState(null, '', hrefOf(LOBBY));
-    this.#place = parsePlace(location.hash) ?? { kind: 'no room' };
+  /** `home` is the address without a `#`. */
+  constructor(home: string) {
+    if (location.hash.length < 2) history.replaceState(null, '', `#${home}`);
+    this.#place = parse(location.hash);
     window.addEventListener('hashchange', () => {
-      const place = parsePlace(location.hash);
-      if (place === undefined) return;
-      this.#place = place;
-      this.changes.notify(place);
+      // Only the address changes here: the frame has the ids `skip` and `content`.
+      this.#place = location.hash.length < 2 ? parse(`#${home}`) : parse(location.hash);
+      this.changes.notify(this.#place);
     });
   }
 
@@ -32,17 +26,22 @@ export class Route {
     return this.#place;
   }
 
-  go(room: RoomName | undefined): void {
-    location.hash = hrefOf(room);
+  go(address: string): void {
+    if (location.hash === `#${address}`) this.changes.notify(this.#place);
+    else location.hash = address;
   }
 }
 
-/** `undefined`: an address within the page, such as the skip link's. */
-function parsePlace(hash: string): Place | undefined {
-  if (hash === '') return { kind: 'no room' };
-  if (!hash.startsWith('#/')) return undefined;
-  const name = hash.slice(2);
-  if (name === '') return { kind: 'no room' };
-  const room = parseRoom(name);
-  return room.ok ? { kind: 'room', room: room.value } : { kind: 'not a room', why: room.why };
+function parse(hash: string): Place {
+  const [panel = '', ...rest] = hash.slice(1).split('/');
+  return { panel, place: decoded(rest.join('/')) };
+}
+
+/** A person may type a `%` that is no encoding. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

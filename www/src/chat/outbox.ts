@@ -1,76 +1,86 @@
-import type { ChatMessage } from '../generated/contract';
-import { describe, type Hub } from '../hub';
+import { describe } from '../client';
 import { Listeners } from '../listeners';
-import type { RoomName } from '../names';
+import { newId, type Draft } from './message';
 
-/** How long a message waits for a connection, in ms: long enough for a train in a tunnel. */
-const PUBLISH_TIMEOUT = 120_000;
-/** How many messages may wait, in all rooms together. */
+/** How many messages of a conversation may wait. */
 const MAX_WAITING = 50;
 
-/** A message that was written here and has not come back from its room yet. */
+/** A message that was written here and has not come back from its conversation yet. */
 export interface Unsent {
-  readonly room: RoomName;
-  readonly message: ChatMessage;
-  /** The reason for which sending failed; `undefined` while it is being sent. */
+  readonly id: string;
+  readonly draft: Draft;
+  readonly state: 'sending' | 'sent' | 'failed';
+  /** The part of an image that is on the server: 0 to 1. */
+  readonly progress: number | undefined;
+  /** The reason for which sending failed. */
   readonly failure: string | undefined;
 }
 
-/** The messages of this page that are not sent yet. A message leaves it only when it has arrived or is discarded. */
+/** Sends a message with this id; the id makes repeating it harmless. `progress` reports the uploaded part of its image. */
+export type Deliver = (id: string, draft: Draft, progress: (part: number) => void) => Promise<void>;
+
+/** The messages that are not sent yet. One leaves only when it has arrived or is discarded. */
 export class Outbox {
-  /** The room whose unsent messages changed. */
-  readonly changes = new Listeners<RoomName>();
-  readonly #hub: Hub;
+  readonly changes = new Listeners<void>();
+  readonly #deliver: Deliver;
   #entries: readonly Unsent[] = [];
 
-  constructor(hub: Hub) {
-    this.#hub = hub;
+  constructor(deliver: Deliver) {
+    this.#deliver = deliver;
   }
 
-  of(room: RoomName): readonly Unsent[] {
-    return this.#entries.filter((entry) => entry.room === room);
+  get entries(): readonly Unsent[] {
+    return this.#entries;
   }
 
-  /**
-   * Sends now or as soon as there is a connection. Returns false if too many messages are waiting and this one was
-   * refused.
-   */
-  send(room: RoomName, message: ChatMessage): boolean {
+  /** Sends now or as soon as there is a connection. Returns false if too many messages are waiting. */
+  send(draft: Draft): boolean {
     if (this.#entries.length >= MAX_WAITING) return false;
-    const entry: Unsent = { room, message, failure: undefined };
+    const entry: Unsent = { id: newId(), draft, state: 'sending', progress: draft.image && 0, failure: undefined };
     this.#entries = [...this.#entries, entry];
-    this.changes.notify(room);
-    this.#publish(entry);
+    this.changes.notify();
+    void this.#send(entry);
     return true;
   }
 
-  retry(failed: Unsent): void {
-    const entry: Unsent = { ...failed, failure: undefined };
-    if (this.#replace(failed, entry)) this.#publish(entry);
+  retry({ id }: Unsent): void {
+    const entry = this.#change(id, { state: 'sending', failure: undefined });
+    if (entry !== undefined) void this.#send(entry);
   }
 
-  discard(entry: Unsent): void {
-    this.#replace(entry);
+  discard({ id }: Unsent): void {
+    this.#remove(id);
   }
 
-  /** One of this page's own messages came back from the room: it must not be shown twice. */
-  arrived(room: RoomName, nick: string, text: string): void {
-    const entry = this.#entries.find((one) => one.room === room && one.message.nick === nick && one.message.text === text);
-    if (entry !== undefined) this.#replace(entry);
+  /** The message with this id is in the conversation. */
+  arrived(id: string): void {
+    this.#remove(id);
   }
 
-  #publish(entry: Unsent): void {
-    this.#hub.client.publish(`chat:${entry.room}`, entry.message, { timeout: PUBLISH_TIMEOUT }).then(
-      () => this.#replace(entry),
-      (error: unknown) => this.#replace(entry, { ...entry, failure: describe(error) }),
-    );
+  async #send({ id, draft }: Unsent): Promise<void> {
+    try {
+      await this.#deliver(id, draft, (progress) => this.#change(id, { progress }));
+      // It is shown in its place as soon as it comes back.
+      this.#change(id, { state: 'sent', progress: undefined });
+    } catch (error) {
+      this.#change(id, { state: 'failed', failure: describe(error) });
+    }
   }
 
-  /** Replaces `entry` with `next`, or removes it. Returns false if it is not there any more. */
-  #replace(entry: Unsent, next?: Unsent): boolean {
-    if (!this.#entries.includes(entry)) return false;
-    this.#entries = this.#entries.flatMap((one) => (one !== entry ? [one] : next === undefined ? [] : [next]));
-    this.changes.notify(entry.room);
-    return true;
+  #change(id: string, change: Partial<Unsent>): Unsent | undefined {
+    const before = this.#entries.find((entry) => entry.id === id);
+    if (before === undefined) return undefined;
+    const next = { ...before, ...change };
+    this.#entries = this.#entries.map((entry) => (entry === before ? next : entry));
+    this.changes.notify();
+    return next;
+  }
+
+  #remove(id: string): void {
+    const gone = this.#entries.find((entry) => entry.id === id);
+    if (gone === undefined) return;
+    this.#entries = this.#entries.filter((entry) => entry !== gone);
+    if (gone.draft.image !== undefined) URL.revokeObjectURL(gone.draft.image.url);
+    this.changes.notify();
   }
 }

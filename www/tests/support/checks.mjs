@@ -48,8 +48,8 @@ export function atEnd(person) {
 export async function fitsPhone(person) {
   const { width, outside } = await person.page.evaluate(() => ({
     width: document.documentElement.scrollWidth,
-    outside: [...document.querySelectorAll('button, input, textarea, a, h1, .text')]
-      .filter((element) => element.checkVisibility() && element.id !== 'skip')
+    outside: [...document.querySelectorAll('button, input, textarea, select, a, h1, .text')]
+      .filter((element) => element.checkVisibility() && !element.matches('#skip, .segments input'))
       .filter((element) => {
         const { left, right } = element.getBoundingClientRect();
         return left < 0 || right > window.innerWidth;
@@ -61,8 +61,29 @@ export async function fitsPhone(person) {
 }
 
 export async function noViolations(person) {
+  // A colour in the middle of a transition is no colour of the design.
+  await person.page.evaluate(() => Promise.all(document.getAnimations().filter(({ effect }) => effect.getComputedTiming().endTime !== Infinity).map((animation) => animation.finished.catch(() => undefined))));
   await person.page.evaluate(axe);
   const violations = await person.page.evaluate(async () => (await globalThis.axe.run()).violations);
   const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join('\n')}`);
   assert.deepEqual(found, []);
+}
+
+/** Presses Tab until an element that matches has the focus, and checks that it shows the focus. */
+export async function tabTo(person, selector, most = 60) {
+  for (let presses = 0; presses < most; presses += 1) {
+    await person.page.keyboard.press('Tab');
+    const state = await person.page.evaluate((wanted) => {
+      const { activeElement } = document;
+      if (!activeElement.matches(wanted)) return 'elsewhere';
+      // The radio buttons are invisible, and the box around the message shows its focus: the element beside or around it.
+      const shown = activeElement.matches('[type="radio"]') ? activeElement.nextElementSibling : (activeElement.closest('.composer-row') ?? activeElement);
+      const { outlineStyle, boxShadow } = getComputedStyle(shown);
+      return outlineStyle !== 'none' || boxShadow !== 'none' ? 'shown' : 'hidden';
+    }, selector);
+    if (state === 'elsewhere') continue;
+    assert.equal(state, 'shown', `${selector} does not show that it has the focus`);
+    return;
+  }
+  assert.fail(`Tab never came to ${selector}`);
 }

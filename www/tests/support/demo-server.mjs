@@ -1,7 +1,10 @@
 // The demo's server, for tests that stop and start one of their own.
 //
-//   WIREHUB_DEMO_BIN  the program (default: the one in target/)
+//   WIREHUB  the program `wirehub` (default: the one in target/)
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { built, Program } from '../../../tests/support/program.mjs';
@@ -10,12 +13,13 @@ export const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 
 export class DemoServer {
   #program;
+  #folder;
 
-  /** Starts the server; port 0 picks a free one. */
-  static async start(port = 0) {
+  /** Starts the server; port 0 picks a free one. `durable`: messages outlive a restart by {@link restart}. */
+  static async start({ port = 0, durable = false } = {}) {
     const server = new DemoServer();
-    const args = ['serve', '--demo', '--engine', 'memory', '--listen', `127.0.0.1:${port}`, '--static', DIST];
-    server.#program = await Program.start(built('wirehub', 'WIREHUB_DEMO_BIN'), args);
+    if (durable) server.#folder = mkdtempSync(join(tmpdir(), 'wirehub-page-'));
+    await server.#start(port);
     return server;
   }
 
@@ -29,7 +33,24 @@ export class DemoServer {
   }
 
   /** Ends the server at once, as a crash would. */
-  kill() {
-    return this.#program.end('SIGKILL');
+  async kill() {
+    await this.#program.end('SIGKILL');
+  }
+
+  /** Starts it again at the same address. */
+  async restart() {
+    await this.#start(this.port);
+  }
+
+  /** Ends the server for good. */
+  async stop() {
+    await this.kill();
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #start(port) {
+    const engine = this.#folder === undefined ? ['--engine', 'memory'] : ['--engine', 'disk', '--data', this.#folder];
+    const args = ['serve', '--demo', '--listen', `127.0.0.1:${port}`, '--static', DIST, ...engine];
+    this.#program = await Program.start(built('wirehub', 'WIREHUB'), args);
   }
 }

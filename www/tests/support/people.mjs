@@ -12,6 +12,12 @@ const PATIENCE = 15_000;
 /** The options of a small phone's browser context. */
 export const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
 
+/** The ways in which people see the page. */
+export const SIGHTS = { light: {}, dark: { colorScheme: 'dark' }, phone: PHONE, 'phone-dark': { ...PHONE, colorScheme: 'dark' } };
+
+/** The browser's words about a server that went away. */
+export const LOST_CONNECTION = /^console: (WebSocket connection to .* failed|Failed to load resource)/;
+
 export function launch() {
   mkdirSync(ARTEFACTS, { recursive: true });
   // Without a sandbox, because CI runs as root, where Chromium's sandbox can't start.
@@ -26,9 +32,9 @@ export class Person {
 
   /**
    * Opens `address` in a new context with Playwright's context `options`; `prepare` is called with the page before
-   * that.
+   * that. With a `name` the person has it from the beginning.
    */
-  static async open(browser, address, options = {}, prepare = () => undefined) {
+  static async open(browser, address, { name, ...options } = {}, prepare = () => undefined) {
     const person = new Person();
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
     context.setDefaultTimeout(PATIENCE);
@@ -38,20 +44,34 @@ export class Person {
         globalThis.reportViolation(`${event.violatedDirective} ${event.blockedURI}`);
       });
     });
-    person.page = await context.newPage();
-    person.page.on('console', (message) => {
-      if (message.type() === 'error') person.#report(`console: ${message.text()}`);
-    });
-    person.page.on('pageerror', (error) => person.#report(`uncaught: ${error.stack ?? error}`));
+    if (name !== undefined) await context.addInitScript(haveName, [name, newKey()]);
+    person.page = await person.#watch(context);
     prepare(person.page);
     await person.page.goto(address);
     return person;
+  }
+
+  /** Opens another tab of the same browser. */
+  async tab(address) {
+    const other = new Person();
+    other.page = await this.#watch(this.page.context());
+    await other.page.goto(address);
+    return other;
   }
 
   /** Ends the visit. Any problem that does not match `expected` fails the test. */
   async leave({ expected } = {}) {
     await this.page.context().close();
     assert.deepEqual(this.problems.filter((problem) => expected?.test(problem) !== true), [], 'the page reported problems');
+  }
+
+  async #watch(context) {
+    const page = await context.newPage();
+    page.on('console', (message) => {
+      if (message.type() === 'error') this.#report(`console: ${message.text()}`);
+    });
+    page.on('pageerror', (error) => this.#report(`uncaught: ${error.stack ?? error}`));
+    return page;
   }
 
   #report(problem) {
@@ -71,26 +91,50 @@ export class Person {
     await this.page.waitForSelector('#connection[data-link="connected"]');
   }
 
-  /** Waits until this person has entered the room: the room's note then shows the number of people. */
+  /** Shows the place with this address. */
+  async go(address) {
+    await this.page.evaluate((hash) => {
+      location.hash = hash;
+    }, `#${address}`);
+  }
+
+  /** Waits until this person has entered the room: its note then shows the number of people. */
   async inRoom(room) {
     await this.connected();
     await this.waitFor(
       (name) =>
-        document.getElementById('room-title').textContent === name &&
-        /people here|Only you/.test(document.getElementById('room-note').textContent),
+        document.querySelector('#room-title bdi')?.textContent === name &&
+        /people here|person here|Only you/.test(document.getElementById('room-note').textContent),
       room,
     );
   }
 
-  async rename(nick) {
-    await this.page.fill('#nick', nick);
+  /** Takes another name in the dialog. */
+  async rename(name) {
+    await this.page.click('#me');
+    await this.page.fill('#name', name);
+    await this.page.press('#name', 'Enter');
+    await this.reads('.me-name', name);
+  }
+
+  /** The name in the page's header. */
+  name() {
+    return this.page.locator('.me-name').textContent();
+  }
+
+  /** The user's id, as the list of people of the others has it. */
+  async userAt(other) {
+    const name = await this.name();
+    const row = other.page.locator('#people-list a').filter({ has: other.page.locator('.row-name', { hasText: exactly(name) }) });
+    await row.waitFor();
+    return row.getAttribute('data-user');
   }
 
   /** Writes a message and waits until it is sent. */
   async say(text) {
     await this.page.fill('#message', text);
     await this.page.press('#message', 'Enter');
-    await this.hears(text, { own: true });
+    return this.hears(text, { own: true });
   }
 
   /** Waits for a message with exactly this text, and returns its item. */
@@ -110,8 +154,8 @@ export class Person {
   /** The text of the element, as soon as it matches. */
   async reads(selector, pattern) {
     const element = this.page.locator(selector).filter({ hasText: pattern });
-    await element.waitFor({ state: 'attached' });
-    return element.textContent();
+    await element.first().waitFor({ state: 'attached' });
+    return element.first().textContent();
   }
 
   /** Waits until `predicate` holds within the page. */
@@ -134,6 +178,15 @@ export class Person {
   }
 }
 
-function exactly(text) {
+function newKey() {
+  return Array.from({ length: 32 }, () => Math.floor(Math.random() * 16).toString(16)).join('');
+}
+
+/** Runs in the page, before its own script, at each load. */
+function haveName([name, key]) {
+  if (localStorage.getItem('wirehub-demo.me') === null) localStorage.setItem('wirehub-demo.me', JSON.stringify({ key, name }));
+}
+
+export function exactly(text) {
   return new RegExp(`^${text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`);
 }
