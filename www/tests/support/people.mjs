@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const ARTEFACTS = fileURLToPath(new URL('../../../target/artefacts/', import.meta.url));
+export const ARTEFACTS = fileURLToPath(new URL('../../../target/artefacts/', import.meta.url));
 /** The time limit for the page's reactions, in ms. */
 const PATIENCE = 15_000;
 

@@ -19,7 +19,7 @@ function side(): HTMLElement {
       make(
         'div',
         { class: 'field-row' },
-        make('input', { id: 'join-name', type: 'text', placeholder: 'Open a room, like team-tea', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', 'aria-describedby': 'join-error' }),
+        make('input', { id: 'join-name', type: 'text', placeholder: 'Open a room', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', 'aria-describedby': 'join-error' }),
         make('button', { type: 'submit', class: 'icon-button', 'aria-label': 'Join' }, icon('plus')),
       ),
       make('p', { id: 'join-error', class: 'field-error', role: 'status' }),
