@@ -1,5 +1,6 @@
 import { Client, type StateChangeEvent, type TokenProvider } from '@wirehub/client';
 import { demo, type DemoContract } from './generated/contract';
+import { TappedSocket } from './lab/tap';
 import { Listeners } from './listeners';
 
 /** A client with the types of the demo's contract. */
@@ -69,7 +70,7 @@ export class Connection {
   }
 
   #newClient(): DemoClient {
-    const client: DemoClient = new Client<DemoContract>(this.#url, { name: 'wirehub-demo-page', contract: demo, token: this.#token });
+    const client: DemoClient = new Client<DemoContract>(this.#url, { name: 'wirehub-demo-page', contract: demo, token: this.#token, webSocket: TappedSocket });
     client.addEventListener('statechange', (event) => {
       if (client === this.#client) this.#report(linkOf(event, this.#link));
     });
