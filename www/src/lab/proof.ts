@@ -1,0 +1,123 @@
+import type { App } from '../app';
+import type { DemoClient } from '../client';
+import { button, make, setText } from '../dom';
+import { icon } from '../icons';
+import { counted } from '../words';
+import { Run, type Sender } from './run';
+import { Troubles } from './troubles';
+
+const RATES: readonly number[] = [10, 50, 200];
+const COLUMNS = ['Sent', 'Received', 'Missing', 'Doubled', 'Out of order'] as const;
+
+type Verdict = 'idle' | 'running' | 'waiting' | 'proved' | 'broken';
+
+/** Proves that no message is lost or doubled, whatever happens to the line. */
+export class Proof {
+  readonly element: HTMLElement;
+  readonly #app: App;
+  readonly #toggle: HTMLButtonElement;
+  readonly #rate = make('select', {}, ...RATES.map((rate) => make('option', { value: rate }, `${rate} a second`)));
+  readonly #verdict = make('p', { class: 'verdict-text' });
+  readonly #details = make('p', { class: 'hint' });
+  readonly #box: HTMLElement;
+  readonly #rows = make('tbody');
+  readonly #table: HTMLElement;
+  readonly #troubles: Troubles;
+  #client: readonly [DemoClient, AbortSignal] | undefined;
+  #run: Run | undefined;
+  #shown: Verdict = 'idle';
+
+  constructor(app: App) {
+    this.#app = app;
+    this.#rate.value = '50';
+    this.#toggle = button({ class: 'primary' }, () => this.#press());
+    this.#troubles = new Troubles(app);
+    this.#box = make('div', { class: 'verdict', 'data-verdict': 'idle' }, make('span', { class: 'verdict-icon' }, icon('check')), make('div', {}, this.#verdict));
+    const rate = make('label', { class: 'proof-rate' }, make('span', { class: 'visually-hidden' }, 'Messages of each sender'), this.#rate);
+    const header = make('tr', {}, make('th', { scope: 'col' }, 'Sender'), ...COLUMNS.map((name) => make('th', { scope: 'col' }, name)));
+    this.#table = make('div', { class: 'table-frame', tabindex: 0, role: 'region', 'aria-label': 'Counted messages' }, make('table', { class: 'numbers' }, make('thead', {}, header), this.#rows));
+    this.element = make(
+      'section',
+      { class: 'card proof', 'aria-labelledby': 'proof-title' },
+      make('div', { class: 'lab-head' }, make('h2', { id: 'proof-title' }, 'Nothing lost, nothing doubled'), make('div', { class: 'lab-row' }, rate, this.#toggle)),
+      this.#box,
+      this.#table,
+      this.#details,
+      this.#troubles.element,
+    );
+    app.eachClient((client, signal) => {
+      this.#client = [client, signal];
+      this.#run?.join(client, signal);
+    });
+    app.links.add(({ kind }) => {
+      if (kind === 'connected') void this.#run?.checkServer().catch(() => undefined);
+    });
+    this.show();
+  }
+
+  /** Shows the present counts. */
+  show(): void {
+    const run = this.#run;
+    const verdict = this.#judge();
+    this.#box.dataset['verdict'] = verdict;
+    if (verdict !== this.#shown && (verdict === 'proved' || verdict === 'broken')) this.#app.announce(this.#words(verdict));
+    this.#shown = verdict;
+    setText(this.#verdict, this.#words(verdict));
+    setText(this.#toggle, run === undefined || run.stopped ? 'Start the proof' : 'Stop and count');
+    this.#table.hidden = this.#details.hidden = run === undefined;
+    this.#rows.replaceChildren(...(run?.senders ?? []).map((sender) => this.#row(sender)));
+    const details = run === undefined ? '' : `The checker reads only the numbers in the messages. Slowest message: ${counted(Math.round(run.slowest), 'millisecond')}; gaps reported by the client: ${run.gaps}.`;
+    setText(this.#details, details);
+  }
+
+  #press(): void {
+    if (this.#run === undefined || this.#run.stopped) {
+      this.#run?.leave();
+      this.#run = new Run(this.#app, Number(this.#rate.value));
+      if (this.#client !== undefined) this.#run.join(...this.#client);
+      this.#troubles.begin();
+    } else this.#run.stop();
+    this.show();
+  }
+
+  #judge(): Verdict {
+    const run = this.#run;
+    if (run === undefined) return 'idle';
+    if (run.error !== undefined || !run.checker.isClean) return 'broken';
+    if (!run.stopped) return 'running';
+    return run.complete ? 'proved' : 'waiting';
+  }
+
+  #words(verdict: Verdict): string {
+    const run = this.#run;
+    const received = (run?.senders ?? []).reduce((sum, { name }) => sum + (run?.checker.tally(name).received ?? 0), 0);
+    switch (verdict) {
+      case 'idle':
+        return 'Start the proof: this page and the server send numbered messages. Then cut the line as often as you like.';
+      case 'running':
+        return `${counted(received, 'message')} so far, each once and in order.`;
+      case 'waiting':
+        return 'Waiting for the last messages…';
+      case 'proved':
+        return `Proved: all ${counted(received, 'message')} came once and in order${this.#troubles.summary}.`;
+      case 'broken':
+        return run?.error === undefined ? 'The count is wrong: see the table.' : `The run has ended: ${run.error}`;
+    }
+  }
+
+  #row({ name, title, promised }: Sender): HTMLTableRowElement {
+    const { received, missing, doubled, outOfOrder } = this.#run?.checker.tally(name) ?? { received: 0, missing: 0, doubled: 0, outOfOrder: 0 };
+    const cell = (value: number | undefined, isBad = false): HTMLTableCellElement =>
+      make('td', { class: isBad ? 'is-bad' : undefined }, value === undefined ? '–' : value.toLocaleString());
+    return make(
+      'tr',
+      { 'data-sender': title },
+      make('th', { scope: 'row' }, title),
+      cell(promised ?? received),
+      cell(received),
+      cell(missing, missing > 0),
+      cell(doubled, doubled > 0),
+      cell(outOfOrder, outOfOrder > 0),
+    );
+  }
+}
