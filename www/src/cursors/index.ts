@@ -58,7 +58,7 @@ class Cursors implements Mounted {
     this.#board.onrenewed = () => this.#draw();
     this.#board.element.append(this.#empty, this.#own.element);
     setText(this.#own.name, 'You');
-    const help = make('p', { id: 'board-help', class: 'hint' }, 'Draw by mouse, finger or pen. Keys: arrows move the pointer (with Shift in small steps), Space begins and ends a line.');
+    const help = make('p', { id: 'board-help', class: 'hint' }, 'Draw by mouse, finger or pen.', make('span', { class: 'for-keys' }, ' Keys: arrows move the pointer (with Shift in small steps), Space begins and ends a line.'));
     const head = make('header', { class: 'panel-head' }, make('div', {}, make('h1', {}, 'Shared board'), this.#people), tools(this.#sketch, () => this.#undo(), () => this.#clear()));
     root.append(make('div', { class: 'cursors' }, head, make('div', { class: 'board-frame' }, this.#board.element), make('div', { class: 'cursor-foot' }, help, this.#rate)));
     app.eachClient((client) => {

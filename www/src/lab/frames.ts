@@ -40,6 +40,8 @@ export class Frames {
     this.#pause = button({}, () => this.#setPaused(!this.#paused));
     this.#filter.addEventListener('input', () => this.#render());
     this.#direction.addEventListener('change', () => this.#render());
+    // An opened frame would go away under the reader's eyes. This event does not bubble.
+    this.#list.addEventListener('toggle', ({ target }) => target instanceof HTMLDetailsElement && target.open && this.#setPaused(true), true);
     const clear = button({ class: 'quiet' }, () => {
       this.#entries = [];
       this.#render();
@@ -86,11 +88,8 @@ export class Frames {
     const fits = ({ frame, message, summary }: Entry): boolean =>
       (direction === '' || message.direction === direction) && (words === '' || `${frame.kind} ${summary}`.toLowerCase().includes(words));
     const found = this.#entries.filter(fits);
-    const open = this.#list.querySelector('details[open]') !== null;
     this.#empty.hidden = this.#entries.length > 0;
     setText(this.#count, `${counted(found.length, 'frame')}${found.length > SHOWN ? `, the newest ${SHOWN} here` : ''}`);
-    // An opened frame would close under the reader's eyes.
-    if (open && !this.#paused) return this.#setPaused(true);
     this.#list.replaceChildren(...found.slice(-SHOWN).reverse().map(row));
   }
 }
