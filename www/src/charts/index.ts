@@ -3,6 +3,7 @@ import type { App } from '../app';
 import { describe } from '../client';
 import { make } from '../dom';
 import type { MeterSource } from '../generated/contract';
+import { icon } from '../icons';
 import type { Mounted, Panel } from '../panel';
 import './charts.css';
 import { Card, type Shared } from './card';
@@ -26,7 +27,8 @@ class Charts implements Mounted {
   readonly #cards: Card[] = [];
   readonly #view = new View(30_000, () => this.#feeds[0]?.now ?? Date.now());
   readonly #controls: Controls;
-  readonly #grid = make('div', { class: 'charts-grid' });
+  readonly #empty = make('div', { class: 'empty-state' }, icon('charts'), make('h2', {}, 'No readings yet'), make('p', {}, 'They begin as soon as the page is connected.'));
+  readonly #grid = make('div', { class: 'charts-grid' }, this.#empty);
   readonly #theme = new Theme();
   #race: Race | undefined;
   #shown = false;
@@ -81,6 +83,7 @@ class Charts implements Mounted {
     this.#loading = true;
     try {
       const { sources } = await this.#app.client.call('demo.meters', {}, { timeout: Infinity });
+      this.#empty.remove();
       for (const source of sources) this.#add(source);
       const [first] = this.#feeds;
       if (first !== undefined) this.#race = new Race(this.#grid, first, this.#theme, this.#app);
