@@ -28,7 +28,13 @@ export class Checker {
     count.take(number);
   }
 
+  /** Messages without a sender and a number. */
   unreadable = 0;
+
+  /** The number of different messages. */
+  get received(): number {
+    return [...this.#senders.values()].reduce((sum, { received }) => sum + received, 0);
+  }
 
   tally(sender: string): Tally {
     return this.#senders.get(sender) ?? new Count();

@@ -2,6 +2,7 @@ import type { App } from '../app';
 import { make } from '../dom';
 import type { Mounted, Panel } from '../panel';
 import { Frames } from './frames';
+import { JsonLine } from './json-line';
 import './lab.css';
 import { Proof } from './proof';
 import { Rates } from './rates';
@@ -20,9 +21,10 @@ class Lab implements Mounted {
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(root: HTMLElement, app: App) {
-    this.#proof = new Proof(app);
+    const json = new JsonLine(app.address.hub, () => app.me.token());
+    this.#proof = new Proof(app, json);
     const head = make('div', {}, make('h1', {}, 'Echo & lab'), make('p', { class: 'hint' }, 'Break the line and count what arrives. Measure it. See every frame on it.'));
-    const columns = make('div', { class: 'lab-columns' }, make('div', { class: 'lab-column' }, this.#proof.element, new Trips(app).element), this.#frames.element);
+    const columns = make('div', { class: 'lab-columns' }, make('div', { class: 'lab-column' }, this.#proof.element, new Trips(app, json).element), this.#frames.element);
     root.append(make('div', { class: 'lab' }, make('header', { class: 'panel-head' }, head, this.#rates.element), columns));
   }
 

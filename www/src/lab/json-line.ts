@@ -1,13 +1,24 @@
 import { Socket } from '@wirehub/client';
 
+/** A frame of the server, as far as the lab reads it. PROTOCOL.md defines all of them. */
+interface Reply {
+  readonly id?: number;
+  readonly called?: { readonly data?: { readonly text?: string } };
+  readonly history?: { readonly position: { readonly epoch: string }; readonly publications?: readonly { readonly offset: number; readonly data?: unknown }[]; readonly more?: boolean };
+  readonly error?: { readonly code: number; readonly message?: string };
+}
+
 interface Waiting {
-  resolve(text: string): void;
+  resolve(reply: Reply): void;
   reject(error: Error): void;
 }
 
+/** Small enough for a reply in one WebSocket message: a longer one would come in parts. */
+const PAGE = 200;
+
 /**
- * The protocol by hand, in the subprotocol for people: lines of JSON over a WebSocket. PROTOCOL.md describes them. It shows
- * that no library is needed, and does nothing of what the client does: it neither reconnects nor repeats.
+ * The protocol by hand, in the subprotocol for people: lines of JSON over a WebSocket. It shows that no library is needed,
+ * and does nothing of what the client does: it neither reconnects nor repeats.
  */
 export class JsonLine {
   readonly #url: URL;
@@ -23,11 +34,32 @@ export class JsonLine {
 
   /** Calls `demo.echo` on the server. */
   async echo(text: string): Promise<string> {
-    const socket = await (this.#socket ??= this.#open());
+    const { called } = await this.#command({ call: { name: 'demo.echo', data: { text } } });
+    return called?.data?.text ?? '';
+  }
+
+  /** Every message that the server has kept of a channel, the oldest first. */
+  async *history(channel: string): AsyncGenerator<unknown> {
+    let since: { readonly offset: number; readonly epoch: string } | undefined;
+    for (let more = true; more; ) {
+      const { history } = await this.#command({ history: { channel, limit: PAGE, ...(since && { since }) } });
+      for (const { offset, data } of history?.publications ?? []) {
+        since = { offset, epoch: history?.position.epoch ?? '' };
+        yield data;
+      }
+      more = history?.more ?? false;
+    }
+  }
+
+  async #command(request: object): Promise<Reply> {
+    return this.#send(await (this.#socket ??= this.#open()), request);
+  }
+
+  #send(socket: Socket, request: object): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const id = (this.#last += 1);
       this.#waiting.set(id, { resolve, reject });
-      void socket.send(`${JSON.stringify({ id, call: { name: 'demo.echo', data: { text } } })}\n`);
+      void socket.send(`${JSON.stringify({ id, ...request })}\n`);
     });
   }
 
@@ -37,11 +69,7 @@ export class JsonLine {
       const socket = await Socket.open(this.#url, { protocols: ['wirehub.v1.json'] });
       socket.onmessage = ({ data }) => this.#receive(socket, String(data));
       socket.onclose = () => this.#lost();
-      await new Promise<unknown>((resolve, reject) => {
-        const id = (this.#last += 1);
-        this.#waiting.set(id, { resolve, reject });
-        void socket.send(`${JSON.stringify({ id, connect: { token, client: 'lab by hand' } })}\n`);
-      });
+      await this.#send(socket, { connect: { token, client: 'lab by hand' } });
       return socket;
     } catch (error) {
       this.#socket = undefined;
@@ -54,11 +82,11 @@ export class JsonLine {
     if (batch === '') return void socket.send('');
     for (const line of batch.split('\n')) {
       if (line.trim() === '') continue;
-      const { id = 0, called, error } = JSON.parse(line);
-      const waiting = this.#waiting.get(id);
-      this.#waiting.delete(id);
-      if (error) waiting?.reject(new Error(error.message || `The server refused it with the code ${error.code}.`));
-      else waiting?.resolve(called?.data?.text ?? '');
+      const reply: Reply = JSON.parse(line);
+      const waiting = this.#waiting.get(reply.id ?? 0);
+      this.#waiting.delete(reply.id ?? 0);
+      if (reply.error === undefined) waiting?.resolve(reply);
+      else waiting?.reject(new Error(reply.error.message || `The server refused it with the code ${reply.error.code}.`));
     }
   }
 

@@ -1,6 +1,6 @@
 import { Socket } from '@wirehub/client';
 import type { App } from '../app';
-import { JsonLine } from './json-line';
+import type { JsonLine } from './json-line';
 
 /** A path to the server and back. Several messages may be on their way at the same time. */
 export interface Path {
@@ -14,9 +14,8 @@ export interface Path {
 export const TIMEOUT = 10_000;
 
 /** The four paths that the lab measures. */
-export function paths(app: App): readonly Path[] {
+export function paths(app: App, json: JsonLine): readonly Path[] {
   const echo = new EchoLine(app.address.echo);
-  const json = new JsonLine(app.address.hub, () => app.me.token());
   const textOf = (size: number): string => 'x'.repeat(size);
   return [
     {

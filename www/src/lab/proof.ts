@@ -3,6 +3,7 @@ import type { DemoClient } from '../client';
 import { button, make, setText } from '../dom';
 import { icon } from '../icons';
 import { counted } from '../words';
+import type { JsonLine } from './json-line';
 import { Run, type Sender } from './run';
 import { Troubles } from './troubles';
 
@@ -15,6 +16,7 @@ type Verdict = 'idle' | 'running' | 'waiting' | 'proved' | 'broken';
 export class Proof {
   readonly element: HTMLElement;
   readonly #app: App;
+  readonly #json: JsonLine;
   readonly #toggle: HTMLButtonElement;
   readonly #rate = make('select', {}, ...RATES.map((rate) => make('option', { value: rate }, `${rate} a second`)));
   readonly #verdict = make('p', { class: 'verdict-text' });
@@ -26,9 +28,12 @@ export class Proof {
   #client: readonly [DemoClient, AbortSignal] | undefined;
   #run: Run | undefined;
   #shown: Verdict = 'idle';
+  /** What the server's record says. */
+  #record = '';
 
-  constructor(app: App) {
+  constructor(app: App, json: JsonLine) {
     this.#app = app;
+    this.#json = json;
     this.#rate.value = '50';
     this.#toggle = button({ class: 'primary' }, () => this.#press());
     this.#troubles = new Troubles(app);
@@ -60,14 +65,12 @@ export class Proof {
     const run = this.#run;
     const verdict = this.#judge();
     this.#box.dataset['verdict'] = verdict;
-    if (verdict !== this.#shown && (verdict === 'proved' || verdict === 'broken')) this.#app.announce(this.#words(verdict));
-    this.#shown = verdict;
+    if (verdict !== this.#shown) this.#judged(verdict);
     setText(this.#verdict, this.#words(verdict));
     setText(this.#toggle, run === undefined || run.stopped ? 'Start the proof' : 'Stop and count');
     this.#table.hidden = this.#details.hidden = run === undefined;
     this.#rows.replaceChildren(...(run?.senders ?? []).map((sender) => this.#row(sender)));
-    const details = run === undefined ? '' : `The checker reads only the numbers in the messages. Slowest message: ${counted(Math.round(run.slowest), 'millisecond')}; gaps reported by the client: ${run.gaps}.`;
-    setText(this.#details, details);
+    if (run !== undefined) setText(this.#details, `The checker reads only the numbers in the messages. ${this.#record}Slowest message: ${counted(Math.round(run.slowest), 'millisecond')}.${run.gaps > 0 ? ` The client itself reports ${counted(run.gaps, 'gap')}.` : ''}`);
   }
 
   #press(): void {
@@ -80,6 +83,22 @@ export class Proof {
     this.show();
   }
 
+  #judged(verdict: Verdict): void {
+    this.#shown = verdict;
+    this.#record = '';
+    if (verdict === 'proved' || verdict === 'broken') this.#app.announce(this.#words(verdict));
+    if (verdict === 'proved') void this.#compare();
+  }
+
+  /** Asks the server for its own record, past the client: as lines of JSON. */
+  async #compare(): Promise<void> {
+    const run = this.#run;
+    const record = await run?.record(this.#json).catch(() => undefined);
+    if (run === undefined || run !== this.#run || record === undefined) return;
+    const isSame = record.isClean && record.received === run.checker.received;
+    this.#record = `The server’s own record, read by hand as JSON, has ${isSame ? 'the same ' : ''}${counted(record.received, 'message')}. `;
+  }
+
   #judge(): Verdict {
     const run = this.#run;
     if (run === undefined) return 'idle';
@@ -90,7 +109,7 @@ export class Proof {
 
   #words(verdict: Verdict): string {
     const run = this.#run;
-    const received = (run?.senders ?? []).reduce((sum, { name }) => sum + (run?.checker.tally(name).received ?? 0), 0);
+    const received = run?.checker.received ?? 0;
     switch (verdict) {
       case 'idle':
         return 'Start the proof: this page and the server send numbered messages. Then cut the line as often as you like.';

@@ -3,6 +3,7 @@ import type { App } from '../app';
 import { describe, type DemoClient } from '../client';
 import type { LabMessage } from '../generated/contract';
 import { Checker } from './checker';
+import type { JsonLine } from './json-line';
 
 /** The page gives out numbers this often, in milliseconds. */
 const TICK = 20;
@@ -73,6 +74,13 @@ export class Run {
   get complete(): boolean {
     const arrived = this.senders.every(({ name, promised }) => promised === undefined || this.checker.tally(name).received >= promised);
     return arrived && this.#answered === this.#sent && !this.#loading;
+  }
+
+  /** What the server has kept of this run, counted by the same rules. */
+  async record(json: JsonLine): Promise<Checker> {
+    const record = new Checker();
+    for await (const message of json.history(this.#channel)) record.take(message);
+    return record;
   }
 
   /** No more messages are sent; those on their way are awaited. */

@@ -3,6 +3,7 @@ import { describe } from '../client';
 import { button, make, setText } from '../dom';
 import { counted } from '../words';
 import { Histogram, inMs } from './histogram';
+import type { JsonLine } from './json-line';
 import { paths, type Path } from './paths';
 
 /** More than these are forgotten, the oldest first. */
@@ -29,9 +30,9 @@ export class Trips {
   #path: Path | undefined;
   #busy = false;
 
-  constructor(app: App) {
+  constructor(app: App, json: JsonLine) {
     this.#app = app;
-    this.#paths = paths(app);
+    this.#paths = paths(app, json);
     this.#path = this.#paths[0];
     const choice = make('fieldset', { class: 'segments' }, make('legend', { class: 'visually-hidden' }, 'The way of the message'));
     this.#paths.forEach((path, index) => {
