@@ -7,7 +7,7 @@ export function format(value: number | undefined, unit: string): string {
   if (value === undefined || !Number.isFinite(value)) return '–';
   switch (unit) {
     case '%':
-      return `${value < 10 ? value.toFixed(1) : whole.format(value)} %`;
+      return `${value > 0 && value < 10 ? value.toFixed(1) : whole.format(value)} %`;
     case 'bytes':
       return `${scaled(value)}B`;
     case 'bytes/s':

@@ -19,8 +19,9 @@ export interface PlotOptions {
 
 /** Samples further apart than this many milliseconds are not joined: the time in between is unknown. */
 const BREAK = 1_000;
-const FONT = '12px system-ui, sans-serif';
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+/** A chart with more lines is not filled: the areas would hide each other. */
+const FILLED = 2;
 
 /** A chart of several series over time, drawn by uPlot. It passes on what the pointer selects, and draws what it is told. */
 export class Plot {
@@ -64,7 +65,7 @@ export class Plot {
   #configuration(width: number, theme: Theme): uPlot.Options {
     const { series, height, unit, sync, axis = true } = this.#options;
     const grid = { stroke: () => theme.token('--line'), width: 1 };
-    const text = { stroke: () => theme.token('--text-muted'), font: FONT, grid, ticks: { show: false } };
+    const text = { stroke: () => theme.token('--text-muted'), font: `12px ${theme.token('--font')}`, grid, ticks: { show: false } };
     return {
       width: Math.max(1, width),
       height,
@@ -89,6 +90,8 @@ export class Plot {
         ...series.map((label, index): uPlot.Series => ({
           label,
           stroke: () => theme.series(index),
+          // The tokens are of six hexadecimal digits: two more are the opacity.
+          ...(series.length <= FILLED && { fill: () => `${theme.series(index)}1f` }),
           width: 1.5,
           points: { show: false },
           gaps: (chart, _, first, last, gaps) => [...gaps, ...breaks(chart, first, last)],
