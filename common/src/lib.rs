@@ -25,6 +25,7 @@
 
 extern crate alloc;
 
+pub mod attachment;
 pub mod code;
 pub mod codec;
 pub mod compose;

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use crate::Bytes;
+use crate::{Bytes, attachment};
 
 /// The kind of content of a [`Payload`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -16,6 +16,8 @@ pub enum Content {
     Bytes = 1,
     /// The contract's own encoding.
     Custom = 2,
+    /// Bytes with a head, which is one JSON text: see [`attachment`].
+    Attachment = 3,
 }
 
 impl Content {
@@ -25,6 +27,7 @@ impl Content {
             0 => Some(Self::Json),
             1 => Some(Self::Bytes),
             2 => Some(Self::Custom),
+            3 => Some(Self::Attachment),
             _ => None,
         }
     }
@@ -55,19 +58,50 @@ impl Payload {
         Self { content: Content::Custom, data: data.into() }
     }
 
+    /// Bytes with a head, which is a JSON text. It is not checked here, as in [`json`](Self::json). Both are copied into one
+    /// piece of memory.
+    pub fn attachment(head: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) -> Self {
+        let data = attachment::join(head.as_ref(), bytes.as_ref());
+        Self { content: Content::Attachment, data: data.into() }
+    }
+
+    /// The head and the bytes of an attachment; `None` if it is none, or its data is cut short.
+    pub fn attachment_parts(&self) -> Option<(&[u8], &[u8])> {
+        (self.content == Content::Attachment).then(|| attachment::split(&self.data)).flatten()
+    }
+
     /// Whether there is no payload, as in the default value: an empty text is not JSON.
     pub fn is_absent(&self) -> bool {
         self.content == Content::Json && self.data.is_empty()
     }
 
-    /// Whether a payload tagged [`Content::Json`] holds exactly one JSON text; other content is not checked.
+    /// The words about a payload that does not have the form of its [`Content`]: its JSON text, or the head of an
+    /// attachment, is not exactly one JSON text. Other content has any form.
+    #[cfg(feature = "json")]
+    pub fn malformed(&self) -> Option<&'static str> {
+        match self.content {
+            Content::Json if !is_json(&self.data) => {
+                Some("the payload is tagged as JSON and is not one JSON text: send it as one, or as bytes")
+            }
+            Content::Attachment if !self.attachment_parts().is_some_and(|(head, _)| is_json(head)) => Some(
+                "the payload is tagged as an attachment and does not begin with a head: send the length of the head \
+                 in four bytes, the lowest first, one JSON text of this length, and the bytes",
+            ),
+            _ => None,
+        }
+    }
+
+    /// Whether a payload has the form of its content: it is not [malformed](Self::malformed).
     #[cfg(feature = "json")]
     pub fn is_well_formed(&self) -> bool {
-        // From a `str`, because the parser does not check that skipped strings are UTF-8.
-        self.content != Content::Json
-            || core::str::from_utf8(&self.data)
-                .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+        self.malformed().is_none()
     }
+}
+
+#[cfg(feature = "json")]
+fn is_json(data: &[u8]) -> bool {
+    // From a `str`, because the parser does not check that skipped strings are UTF-8.
+    core::str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
 }
 
 impl fmt::Debug for Payload {
@@ -164,5 +198,21 @@ mod tests {
             assert!(!Payload::json(bytes).is_well_formed(), "{bytes:?}");
             assert!(Payload::bytes(bytes).is_well_formed(), "only JSON is checked");
         }
+    }
+
+    #[test]
+    fn an_attachment_begins_with_a_head_in_json() {
+        let photo = Payload::attachment(r#"{"name":"a.png"}"#, b"\0\xff");
+        assert!(photo.is_well_formed());
+        assert_eq!(photo.attachment_parts(), Some((&br#"{"name":"a.png"}"#[..], &b"\0\xff"[..])));
+        assert!(Payload::attachment("null", "").is_well_formed(), "a head alone");
+        let tagged = |data: &'static [u8]| Payload { content: Content::Attachment, data: data.into() };
+        for data in
+            [&b""[..], b"\x04\0\0", b"\x05\0\0\0null", b"\0\0\0\0{}", b"\x01\0\0\0{}", b"\xff\xff\xff\xff{}"]
+        {
+            let words = tagged(data).malformed().unwrap();
+            assert!(words.contains("length of the head"), "{data:?}");
+        }
+        assert_eq!(Payload::bytes("\u{2}\0\0\0{}").attachment_parts(), None, "it is tagged as bytes");
     }
 }

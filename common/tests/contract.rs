@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wirehub_common::contract::{
-    Binary, Call, ContractHash, Item, ItemKind, Message, Schema, differing_items, hash_text,
+    Attachment, Binary, Call, ContractHash, Item, ItemKind, Message, Schema, differing_items, hash_text,
 };
 use wirehub_common::{ChannelName, ChannelNameError, Content, Payload, PayloadError, PayloadErrorKind};
 
@@ -269,6 +269,7 @@ wirehub_common::contract! {
     channel Move { game, player } = "game:{game}/{player}:moves": (u8, u8);
     channel Frames = "frames": Binary;
     channel Samples = "samples": Sample;
+    channel Photos = "photos": Attachment<Line>;
     call Add = "add": fn(Vec<i64>) -> i64;
 }
 
@@ -311,6 +312,13 @@ fn messages_come_back_out_of_their_payloads() {
     let back = Binary::from_payload(&payload).unwrap();
     assert_eq!(back.0.as_ptr(), payload.data.as_ptr(), "the bytes are shared");
 
+    let photo = Attachment::new(Line { text: "a cat".into() }, vec![0, 255]);
+    let payload = photo.to_payload().unwrap();
+    assert_eq!(payload, Payload::attachment(r#"{"text":"a cat"}"#, [0, 255]));
+    let back = Attachment::<Line>::from_payload(&payload).unwrap();
+    assert_eq!(back, photo);
+    assert_eq!(back.bytes.as_ptr(), payload.data[payload.data.len() - 2..].as_ptr(), "the bytes are shared");
+
     let sample = Sample(0x1234);
     assert_eq!(Sample::from_payload(&sample.to_payload().unwrap()).unwrap(), sample);
 
@@ -329,6 +337,14 @@ fn a_payload_that_does_not_fit_has_an_error_with_the_reason() {
     assert!(error.to_string().contains("missing field `text`"), "{error}");
     assert!(std::error::Error::source(&error).is_some());
 
+    let kind = |payload: Payload| Attachment::<Line>::from_payload(&payload).unwrap_err().kind();
+    assert_eq!(kind(Payload::bytes("x")), PayloadErrorKind::Content);
+    assert_eq!(kind(Payload::json(r#"{"text":"hi"}"#)), PayloadErrorKind::Content);
+    assert_eq!(kind(Payload::attachment("{}", "x")), PayloadErrorKind::Decode, "a head of another type");
+    let cut = Payload { content: Content::Attachment, data: Bytes::from_static(b"\x09\0\0\0{}") };
+    let error = Attachment::<Line>::from_payload(&cut).unwrap_err();
+    assert!(error.to_string().contains("its head is cut short"), "{error}");
+
     let unwritable = BTreeMap::from([((1_u8, 2_u8), 3_u8)]);
     assert_eq!(unwritable.to_payload().unwrap_err().kind(), PayloadErrorKind::Encode);
 }
@@ -343,6 +359,8 @@ fn an_item_checks_payloads_for_its_type() {
     assert_eq!(check("frames", Payload::json("1")), Err(PayloadErrorKind::Content));
     assert_eq!(check("samples", Payload::custom("xy")), Ok(()));
     assert_eq!(check("samples", Payload::custom("x")), Err(PayloadErrorKind::Decode));
+    assert_eq!(check("photos", Payload::attachment(r#"{"text":"hi"}"#, "x")), Ok(()));
+    assert_eq!(check("photos", Payload::attachment("1", "x")), Err(PayloadErrorKind::Decode));
     assert_eq!(check("add", Payload::json("[1,2]")), Ok(()), "a call is checked for its request");
     assert_eq!(check("add", Payload::json("3")), Err(PayloadErrorKind::Decode));
     assert_eq!(item("add").kind, ItemKind::Call);

@@ -6,18 +6,25 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 use wirehub_common::contract::typescript::{module, module_with};
-use wirehub_common::contract::{Binary, Schema};
+use wirehub_common::contract::{Attachment, Binary, Schema};
 
 wirehub_common::contract! {
     /// Every shape that a message can have.
     contract Everything = "every-thing";
     channel Text = "text": String;
     channel Picture { album, number } = "pictures/{album}/{number}": Binary;
+    channel Sketch = "sketch": Attachment<Title>;
     channel Quote = "it's": u64;
     channel Price { symbol } = "`${symbol}": Option<f64>;
     call Draw = "draw": fn(Shape) -> Vec<Drawn>;
     call Stop = "stop": fn(()) -> ();
     stream Trace = "trace": fn(Shape) -> Point;
+}
+
+/// The title of a sketch.
+#[derive(Serialize, Deserialize, Schema, TS)]
+struct Title {
+    text: String,
 }
 
 /// A figure to draw.
@@ -64,6 +71,7 @@ fn channels_calls_and_streams_are_typed_by_their_messages() {
         "channels: { \
          'text': string; \
          [key: `pictures/${string}/${string}`]: Uint8Array; \
+         'sketch': { head: Title; bytes: Uint8Array }; \
          'it\\'s': number; \
          [key: `\\`\\$${string}`]: number | null; }; \
          calls: { \
@@ -93,7 +101,7 @@ fn nested_types_are_declared_once_each_with_their_documentation() {
         .filter_map(|line| line.strip_prefix("export type "))
         .map(|line| &line[..line.find(' ').unwrap()])
         .collect();
-    assert_eq!(declared, ["Drawn", "Path", "Point", "Shape"]);
+    assert_eq!(declared, ["Drawn", "Path", "Point", "Shape", "Title"]);
 
     let flat = |name| declaration(&module, name).split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(flat("Point"), "{ x: number, y: number, }");

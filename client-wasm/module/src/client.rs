@@ -6,10 +6,11 @@ use core::cell::RefCell;
 use core::mem;
 use core::time::Duration;
 
-use js_sys::Function;
+use js_sys::{Function, Uint8Array};
 use wasm_bindgen::prelude::{JsCast as _, JsValue, wasm_bindgen};
-use wirehub_client_core::{ClientState, Core, SendOptions, Time, Transmit};
+use wirehub_client_core::{ClientState, Core, Error, SendOptions, Time, Transmit};
 use wirehub_client_wasm::driver::{Guard, Machine, PageEvent, Runner, Scope, now, seed};
+use wirehub_common::attachment;
 use wirehub_common::code::CloseCode;
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{ContractDigest, ContractId};
@@ -79,7 +80,7 @@ impl Client {
 
     /// Takes a request: `kind`, and arguments whose meaning depends on it. It is carried out by the next
     /// [`run`](Self::run). Returns the number of the request; -1 if it is refused, with the reason in a row that is
-    /// delivered before this returns.
+    /// delivered before this returns. `data` is copied once, behind its `head` if there is one.
     #[allow(clippy::too_many_arguments, reason = "an object would cost more code on both sides")]
     pub fn input(
         &self,
@@ -87,7 +88,8 @@ impl Client {
         number: u32,
         text: &str,
         second: &str,
-        data: &[u8],
+        head: &str,
+        data: &Uint8Array,
         flag: bool,
         fail_fast: bool,
         timeout: f64,
@@ -98,16 +100,32 @@ impl Client {
             self.runner.transmit();
         }
         let module = self.runner.machine();
-        let input = Input {
-            number,
-            text,
-            second,
-            data,
-            flag,
-            since: (offset >= 0.0).then_some(offset as u64),
-            options: SendOptions::new(Some(milliseconds(timeout)), fail_fast),
+        let is_attachment = !head.is_empty();
+        let whole = move || {
+            let size = data.length() as usize;
+            // Refused before it is copied, if it is too large. A volatile message is dropped then.
+            if size > 0 && kind != PUBLISH_VOLATILE {
+                module.with(|core| core.check_size(size))?;
+            }
+            let mut whole = if is_attachment { attachment::begin(head.as_bytes(), size) } else { Vec::new() };
+            let begun = whole.len();
+            whole.resize(begun.saturating_add(size), 0);
+            data.copy_to(whole.get_mut(begun..).unwrap_or_default());
+            Ok::<_, Error>(whole)
         };
-        let result = module.with(|core| act(core, kind, now(), &input));
+        let result = whole().and_then(|data| {
+            let input = Input {
+                number,
+                text,
+                second,
+                data: &data,
+                is_attachment,
+                flag,
+                since: (offset >= 0.0).then_some(offset as u64),
+                options: SendOptions::new(Some(milliseconds(timeout)), fail_fast),
+            };
+            module.with(|core| act(core, kind, now(), &input))
+        });
         match result {
             Ok(number) => number.into(),
             Err(error) => {

@@ -35,8 +35,8 @@ numbers! {
         /// Subscribes to the channel named by the text, beginning with `number` messages of its history, or behind the
         /// offset and epoch. This kind and the following ones return their numbers.
         SUBSCRIBE = 8,
-        /// Publishes with a key, if there is one. The data is to be read as JSON if the flag is set; the same holds for
-        /// the next three.
+        /// Publishes with a key, if there is one. The data is to be read as JSON if the flag is set, and with a head it is
+        /// an attachment; the same holds for the next three.
         PUBLISH = 9,
         /// Publishes now or never. Returns 1 if the message was sent, 0 if it was dropped.
         PUBLISH_VOLATILE = 10,
@@ -59,11 +59,11 @@ numbers! {
 }
 
 numbers! {
-    /// The kinds of a row. A row has eight numbers: its kind, a number, three values that depend on the kind, and the
-    /// lengths in bytes of its three texts, of which the last may be data.
+    /// The kinds of a row. A row has nine numbers: its kind, a number, three values that depend on the kind, and the
+    /// lengths in bytes of its three texts and of its data.
     ROWS {
         /// A message: content, time in milliseconds since 1970, offset; session and user of its publisher, if any,
-        /// and payload.
+        /// and payload: a text of JSON, data, or both in an attachment.
         PUBLICATION = 0,
         /// The same for a part of the next answer: a response, an old message, a member.
         PART = 1,

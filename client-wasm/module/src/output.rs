@@ -11,15 +11,15 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::ContractDigest;
 use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
-use wirehub_common::{Bytes, ChannelName, Content};
+use wirehub_common::{Bytes, ChannelName, Content, attachment};
 
 use crate::numbers::{
     ALARM, ANSWER, CONTRACT, CONTRACT_ITEM, EPOCH, ERROR, GAP, JOINED, LEFT, NOTICE, OFFERED, PART,
     PUBLICATION, REFUSED, STATE, SUBSCRIBED, TOKEN_NEEDED, UNSUBSCRIBED,
 };
 
-/// Rows of eight numbers: kind, number, three values that depend on the kind, and the lengths in bytes of the row's first,
-/// second and third text. The texts of all rows lie in a row; data that is no text, in place of the third one, lies by itself.
+/// Rows of nine numbers: kind, number, three values that depend on the kind, and the lengths in bytes of the row's first,
+/// second and third text and of its data. The texts of all rows lie in a row, and so does their data, which is no text.
 ///
 /// In this way the cost of a message does not depend on its kind, and many messages cost one call.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl Output {
         let about = error.about_what().unwrap_or_default();
         let temporary = f64::from(u8::from(error.is_temporary()));
         let texts = [words.as_bytes(), about.as_bytes(), &[]];
-        self.row(ERROR, error.code().number().into(), [temporary, 0.0, 0.0], texts);
+        self.row(ERROR, error.code().number().into(), [temporary, 0.0, 0.0], texts, &[]);
     }
 
     fn publish(&mut self, kind: u8, subscription: u32, publication: Publication<'_>) {
@@ -97,30 +97,31 @@ impl Output {
 
     /// A row with few values: the text is its third part.
     fn note(&mut self, kind: u8, number: u32, value: f64, text: &[u8]) {
-        self.row(kind, number, [value, 0.0, 0.0], [&[], &[], text]);
+        self.row(kind, number, [value, 0.0, 0.0], [&[], &[], text], &[]);
     }
 
-    fn row(&mut self, kind: u8, number: u32, values: [f64; 3], parts: [&[u8]; 3]) {
+    fn row(&mut self, kind: u8, number: u32, values: [f64; 3], texts: [&[u8]; 3], data: &[u8]) {
         let [a, b, c] = values;
-        self.rows.extend_from_slice(&[kind.into(), number.into(), a, b, c]);
-        for part in parts {
-            self.texts.extend_from_slice(part);
-            self.rows.push(part.len() as f64);
+        let [first, second, third] = texts.map(|text| text.len() as f64);
+        self.rows.extend_from_slice(&[kind.into(), number.into(), a, b, c, first, second, third, data.len() as f64]);
+        for text in texts {
+            self.texts.extend_from_slice(text);
         }
+        self.data.extend_from_slice(data);
     }
 
-    /// A row with a payload. The first value is its content: JSON is a text, anything else is data.
+    /// A row with a payload. The first value is its content: JSON and the head of an attachment are texts, anything else is
+    /// data.
     fn payload(&mut self, kind: u8, number: u32, payload: Payload<'_>, values: [f64; 2], texts: [&str; 2]) {
         let Payload { content, data } = payload;
         let ([b, c], [first, second]) = (values, texts.map(str::as_bytes));
-        let text = if content == Content::Json { data } else { &[] };
-        self.row(kind, number, [f64::from(content as u8), b, c], [first, second, text]);
-        if content != Content::Json {
-            self.data.extend_from_slice(data);
-            if let Some(length) = self.rows.last_mut() {
-                *length = data.len() as f64;
-            }
-        }
+        let (text, data) = match content {
+            Content::Json => (data, &[][..]),
+            // Servers pass on none that is cut short. It would have an empty head, which can't be read.
+            Content::Attachment => attachment::split(data).unwrap_or_default(),
+            Content::Bytes | Content::Custom => (&[][..], data),
+        };
+        self.row(kind, number, [f64::from(content as u8), b, c], [first, second, text], data);
     }
 }
 
@@ -145,7 +146,7 @@ impl Listener for Output {
         };
         let code = news.code.map_or(0, CloseCode::number);
         let values = [code.into(), news.retry_in.map_or(-1.0, milliseconds), 0.0];
-        self.row(STATE, state, values, [news.session, news.user, news.reason].map(str::as_bytes));
+        self.row(STATE, state, values, [news.session, news.user, news.reason].map(str::as_bytes), &[]);
     }
 
     fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery) {
@@ -198,7 +199,7 @@ impl Listener for Output {
 
     fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64) {
         let texts = [id.as_bytes(), channel.as_str().as_bytes(), &[]];
-        self.row(ALARM, 0, [0.0, raised as f64, -1.0], texts);
+        self.row(ALARM, 0, [0.0, raised as f64, -1.0], texts, &[]);
     }
 
     fn response(&mut self, command: CommandId, payload: Payload<'_>) {
@@ -239,7 +240,7 @@ impl Listener for Output {
             Ok(_) => {}
             Err(error) => self.failure(&error),
         }
-        self.row(ANSWER, command.number(), [0.0, offset, count], [epoch.as_bytes(), &[], &[]]);
+        self.row(ANSWER, command.number(), [0.0, offset, count], [epoch.as_bytes(), &[], &[]], &[]);
     }
 
     fn contract_differs(&mut self, _: &ContractDigest, theirs: view::ContractDigest<'_>) {

@@ -23,6 +23,8 @@ pub(crate) struct Input<'a> {
     pub(crate) text: &'a str,
     pub(crate) second: &'a str,
     pub(crate) data: &'a [u8],
+    /// The data is an attachment: it begins with its head.
+    pub(crate) is_attachment: bool,
     pub(crate) flag: bool,
     pub(crate) since: Option<u64>,
     pub(crate) options: SendOptions,
@@ -35,7 +37,7 @@ pub(crate) fn act<L: Listener>(
     now: Time,
     input: &Input<'_>,
 ) -> Result<u32, Error> {
-    let &Input { number, text, second, data, flag, since, options } = input;
+    let &Input { number, text, second, data, is_attachment, flag, since, options } = input;
     let since = || since.map(|offset| Position { offset, epoch: second.into() });
     let close_code = || u16::try_from(number).ok().and_then(CloseCode::new);
     match kind {
@@ -55,7 +57,12 @@ pub(crate) fn act<L: Listener>(
         DRAIN => core.drain(now, options.timeout.unwrap_or(Duration::MAX)),
         CLOSE => core.close(close_code().unwrap_or(CloseCode::NORMAL), text),
         _ => {
-            let payload = Payload { content: if flag { Content::Json } else { Content::Bytes }, data };
+            let content = match flag {
+                true => Content::Json,
+                false if is_attachment => Content::Attachment,
+                false => Content::Bytes,
+            };
+            let payload = Payload { content, data };
             let command = match kind {
                 CALL => core.call(now, text, payload, options),
                 CALL_STREAM => core.call_stream(now, text, payload, options),

@@ -63,7 +63,7 @@ export class Commands {
 
   /** @throws {WirehubError} the signal has aborted; the queue is full; the command may not wait, and would have to. */
   begin(kind: Request, name: string, limit: number, { timeout = this.#timeout, signal, failFast = false }: SendOptions, details: Details, waiting: Waiting): Command {
-    const bytes = details.data?.length ?? 0;
+    const bytes = (details.data?.length ?? 0) + (details.head?.length ?? 0);
     if (!this.#started && failFast) throw new WirehubError(Code.NOT_CONNECTED);
     if (!this.#started && this.#earlyBytes + bytes > this.#bound) throw new WirehubError(Code.QUEUE_FULL);
     const end = performance.now() + timeout;

@@ -32,6 +32,21 @@ export interface AnyContract {
   streams: Record<string, Procedure>;
 }
 
+/**
+ * A message of bytes with a head, such as an image with its name. Any object with `head`, which has JSON, and `bytes`, and
+ * nothing else, is sent as one.
+ *
+ * ```ts
+ * await client.publish('images:cats', { head: { name: file.name, type: file.type }, bytes: new Uint8Array(await file.arrayBuffer()) });
+ * ```
+ */
+export interface Attachment<H = unknown> {
+  /** The description of the bytes. */
+  readonly head: H;
+  /** The bytes. */
+  readonly bytes: Uint8Array;
+}
+
 declare const contractType: unique symbol;
 
 /**

@@ -22,6 +22,7 @@ export { Socket } from './socket.js';
 export type { SocketData, SocketHandler, SocketOptions } from './socket.js';
 export type {
   AnyContract,
+  Attachment,
   BroadcastOf,
   CallOf,
   ChannelOf,

@@ -15,6 +15,8 @@ export interface Details {
   /** The key of a publish; the epoch of a start; the session behind which members are wanted. */
   second?: string | undefined;
   data?: Uint8Array;
+  /** The JSON of the head, if the data belongs to an attachment. */
+  head?: string;
   /** The data is JSON; the history is wanted in reverse; only the numbers of the members are wanted. */
   flag?: boolean;
   /** The start of a history. */
@@ -81,8 +83,11 @@ export interface Settings {
 
 const NOTHING: Uint8Array = new Uint8Array();
 
+/** The content of a message that is JSON and bytes. */
+const ATTACHMENT = 3;
+
 /** How many numbers a row has. */
-const ROW = 8;
+const ROW = 9;
 
 /** The client in the module, which has the WebSocket, the timers and all the rules. */
 export class Machine extends Guard {
@@ -108,9 +113,9 @@ export class Machine extends Guard {
   }
 
   /** Makes a request to the module; its results wait for {@link run}. Returns the number of a request. */
-  input(kind: Request, number = 0, text = '', { second = '', data = NOTHING, flag = false, failFast = false, timeout = 0, offset = -1 }: Details = {}): number {
+  input(kind: Request, number = 0, text = '', { second = '', head = '', data = NOTHING, flag = false, failFast = false, timeout = 0, offset = -1 }: Details = {}): number {
     this.#log?.(requestName(kind), number, text, { second, bytes: data.length, flag, timeout });
-    const result = this.enter(() => this.#client.input(kind, number, text, second, data, flag, failFast, timeout, offset));
+    const result = this.enter(() => this.#client.input(kind, number, text, second, head, data, flag, failFast, timeout, offset));
     if (result < 0) throw this.#refusal;
     return result;
   }
@@ -161,7 +166,8 @@ export class Machine extends Guard {
       const first = text(numbers[index + 5] as number);
       const second = text(numbers[index + 6] as number);
       const third = numbers[index + 7] as number;
-      this.#log?.(rowName(kind), number, { a, b, c, first, second, bytes: third });
+      const size = numbers[index + 8] as number;
+      this.#log?.(rowName(kind), number, { a, b, c, first, second, bytes: third + size });
       const failure = error;
       error = undefined;
       if (kind <= Rows.Alarm) {
@@ -171,12 +177,14 @@ export class Machine extends Guard {
           if (first) publication.publisher = { session: first, user: second };
           if (c > 0) publication.offset = c;
         }
-        const row: Row = { publication, error: undefined, size: third };
-        if (a > 0) publication.data = bytes.slice(data, (data += third));
+        const row: Row = { publication, error: undefined, size: third + size };
+        const own = a > 0 ? bytes.slice(data, (data += size)) : undefined;
+        if (own && a !== ATTACHMENT) publication.data = own;
         // A withdrawn alarm has no data.
         else if (!isAlarm || c >= 0) {
           try {
-            publication.data = JSON.parse(text(third));
+            const json: unknown = JSON.parse(text(third));
+            publication.data = own ? { head: json, bytes: own } : json;
           } catch (cause) {
             row.error = new WirehubError(Code.PAYLOAD_MISMATCH, { cause });
           }

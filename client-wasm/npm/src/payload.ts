@@ -1,8 +1,11 @@
+import type { Attachment } from './contract.js';
 import { Code, WirehubError } from './errors.js';
 
 /** Encoded data. */
 export interface Encoded {
   readonly data: Uint8Array;
+  /** The JSON of the head, if it is an attachment. */
+  readonly head?: string;
   /** Whether it is JSON. */
   readonly flag: boolean;
 }
@@ -15,13 +18,24 @@ export const encoder = {
 };
 
 /**
- * Bytes stay as they are; everything else becomes JSON.
+ * Bytes stay as they are, also those of an attachment; everything else becomes JSON.
  *
  * @throws {WirehubError} PAYLOAD_MISMATCH: it has no JSON, or loses something in it.
  */
 export function encode(data: unknown): Encoded {
   const bytes = toBytes(data);
-  return bytes ? { data: bytes, flag: false } : { data: encoder.encode(toJson(data)), flag: true };
+  if (bytes) return { data: bytes, flag: false };
+  const attachment = toAttachment(data);
+  if (attachment) return { data: attachment.bytes, head: toJson(attachment.head, 'the head'), flag: false };
+  return { data: encoder.encode(toJson(data)), flag: true };
+}
+
+/** The parts of an object with a `head`, `bytes` and nothing else; `undefined` for everything else. */
+function toAttachment(data: unknown): Attachment | undefined {
+  if (typeof data !== 'object' || data === null || Object.keys(data).sort().join() !== 'bytes,head') return undefined;
+  const { head, bytes: given } = data as { head: unknown; bytes: unknown };
+  const bytes = toBytes(given);
+  return bytes && { head, bytes };
 }
 
 /** The bytes of a view or a buffer; `undefined` for everything else. */
@@ -32,22 +46,22 @@ export function toBytes(data: unknown): Uint8Array | undefined {
 }
 
 /** @throws {WirehubError} PAYLOAD_MISMATCH: it has no JSON, or loses something in it. */
-export function toJson(data: unknown): string {
+export function toJson(data: unknown, place = 'the data'): string {
   let text: string | undefined;
   try {
     text = JSON.stringify(data);
   } catch (cause) {
-    throw mismatch(`the data has no JSON: ${(cause as Error).message}`, cause);
+    throw mismatch(`${place} has no JSON: ${(cause as Error).message}`, cause);
   }
   // Afterwards: JSON.stringify has refused a value that contains itself.
-  refuseLoss(data, 'the data');
+  refuseLoss(data, place);
   return text as string;
 }
 
 /** Refuses a value of which JSON.stringify drops or changes a part without a word. */
 function refuseLoss(value: unknown, place: string): void {
   const problem = lossy(value);
-  if (problem) throw mismatch(`${place} is ${problem}, which has no JSON: send an object, an array, a text, a finite number, or bytes alone`);
+  if (problem) throw mismatch(`${place} is ${problem}, which has no JSON: send an object, an array, a text, a finite number, bytes alone, or { head, bytes }`);
   if (value === null || typeof value !== 'object' || hasJson(value)) return;
   if (Array.isArray(value)) {
     for (let at = 0; at < value.length; at += 1) refuseLoss(value[at], `${place}[${at}]`);

@@ -23,7 +23,7 @@ export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
 export interface Publication<M = unknown> {
   /** The channel's name; empty for a message to every session. */
   readonly channel: string;
-  /** The message: the value of its JSON, or bytes as a `Uint8Array`. */
+  /** The message: the value of its JSON, bytes as a `Uint8Array`, or both as an {@link Attachment}. */
   readonly data: M;
   /** The time at which the server accepted it, by the server's clock. */
   readonly time: Date;

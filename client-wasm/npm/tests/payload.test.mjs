@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import vm from 'node:vm';
 
-import { FakeWebSocket } from './fake-websocket.mjs';
-import { Client, Codes, connected, url } from './support.mjs';
+import { ANSWER, FakeWebSocket, frame, nested, number, text } from './fake-websocket.mjs';
+import { Client, Codes, confirm, connected, event, url } from './support.mjs';
 
 globalThis.WebSocket = FakeWebSocket;
 
@@ -59,6 +59,47 @@ test('objects, arrays, texts, numbers and objects with toJSON travel as JSON', a
   }
 });
 
+/** An attachment as it travels. */
+const attached = (head, bytes) => {
+  const json = [...Buffer.from(head)];
+  return [json.length, 0, 0, 0, ...json, ...bytes];
+};
+
+test('an object of a head and bytes travels as an attachment: the bytes as they are, behind the head', async () => {
+  for (const bytes of [Uint8Array.of(0, 255, 7), new DataView(Uint8Array.of(9, 0, 255, 7).buffer, 1), Uint8Array.of(0, 255, 7).buffer]) {
+    const command = Buffer.from(await sent({ bytes, head: { name: 'räume.png' } }), 'latin1');
+    assert.ok(command.includes(Buffer.from([0x10, 3, 0x1a, ...[28], ...attached('{"name":"räume.png"}', [0, 255, 7])])), command.toString('hex'));
+  }
+  assert.ok((await sent({ head: null, bytes: new Uint8Array() })).includes('\x04\0\0\0null'));
+  assert.ok((await sent({ head: 1, bytes: [1] })).includes('{"head":1,"bytes":[1]}'), 'without bytes it is JSON');
+});
+
+test('an attachment arrives as its head and its bytes, also in an answer', async () => {
+  const { client, socket } = await connected();
+  const images = client.subscribe('images:1');
+  await confirm(socket, 'images:1');
+  const publication = (data) => frame(0, ANSWER.publication, [...text(1, 'images:1'), ...number(2, 3), ...nested(3, data), ...number(4, 7)]);
+  const arrived = [];
+  images.addEventListener('publication', ({ publication: { data } }) => arrived.push(data));
+  await Promise.resolve();
+  socket.receive(publication(attached('{"name":"räume.png"}', [0, 255])), publication(attached('1', [])), publication(attached('[]', [1, 2])));
+  assert.deepEqual(arrived, [
+    { head: { name: 'räume.png' }, bytes: Uint8Array.of(0, 255) },
+    { head: 1, bytes: new Uint8Array() },
+    { head: [], bytes: Uint8Array.of(1, 2) },
+  ]);
+
+  const unreadable = event(images, 'error');
+  socket.receive(publication([9, 0, 0, 0, 1]));
+  assert.equal((await unreadable).error.code, Codes.PAYLOAD_MISMATCH);
+
+  const calling = client.call('photo', { head: 'which', bytes: Uint8Array.of(5) });
+  const [{ id }] = await socket.commands();
+  socket.receive(frame(id, ANSWER.called, [...number(1, 3), ...nested(2, attached('"this"', [6]))]));
+  assert.deepEqual(await calling, { head: 'this', bytes: Uint8Array.of(6) });
+  await client.close();
+});
+
 class Line {
   nick = 'ann';
 }
@@ -74,6 +115,10 @@ const LOST = [
   [Number.NaN, /NaN/],
   [{ lines: [{ when: new Map() }] }, /^the data\.lines\[0\]\.when is a Map/],
   [{ image: Buffer.from('x') }, /^the data\.image is a Uint8Array beside other data/],
+  [{ image: Buffer.from('x') }, /bytes alone, or { head, bytes }$/],
+  [{ head: {}, bytes: Buffer.from('x'), more: 1 }, /^the data\.bytes is a Uint8Array beside other data/],
+  [{ head: new Map(), bytes: Buffer.from('x') }, /^the head is a Map/],
+  [{ head: undefined, bytes: Buffer.from('x') }, /^the head is undefined/],
   [[1, undefined], /^the data\[1\] is undefined/],
   [{ each: () => 1 }, /each is a function/],
   [{ size: Infinity }, /size is Infinity/],

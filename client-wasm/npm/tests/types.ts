@@ -4,6 +4,7 @@ import {
   Codes,
   connect,
   WirehubError,
+  type Attachment,
   type Client,
   type CloseCodeName,
   type CodeName,
@@ -65,6 +66,24 @@ export async function typed(): Promise<void> {
   console.log(wrong);
   // @ts-expect-error the message has no such field
   for await (const { data } of client.subscribe('chat:lobby')) console.log(data.when);
+}
+
+interface AlbumContract {
+  channels: { photos: Attachment<{ name: string }> };
+  calls: { resize: { request: Attachment<{ width: number }>; response: Attachment<{ width: number }> } };
+}
+
+export async function attached(client: Client<AlbumContract>): Promise<void> {
+  const bytes = new Uint8Array();
+  await client.publish('photos', { head: { name: 'cat.png' }, bytes });
+  for await (const { data } of client.subscribe('photos')) console.log(data.head.name, data.bytes.length);
+
+  // @ts-expect-error the head has another type
+  await client.publish('photos', { head: {}, bytes });
+  // @ts-expect-error bytes alone
+  await client.publish('photos', bytes);
+  const { head } = await client.call('resize', { head: { width: 10 }, bytes });
+  console.log(head.width);
 }
 
 export async function untyped(): Promise<void> {

@@ -71,8 +71,8 @@ impl<T: contract::Message> Frame for T {
     fn from_message(message: Message) -> Result<Self, SocketError> {
         let payload = match message {
             Message::Text(text) => Payload::json(text),
-            Message::Binary(data) if T::CONTENT == Content::Custom => Payload::custom(data),
-            Message::Binary(data) => Payload::bytes(data),
+            Message::Binary(data) if T::CONTENT == Content::Json => Payload::bytes(data),
+            Message::Binary(data) => Payload { content: T::CONTENT, data },
         };
         Ok(T::from_payload(&payload)?)
     }
@@ -86,14 +86,14 @@ impl<T: contract::Message> Frame for T {
                 Ok(text) => Message::Text(text),
                 Err(error) => Message::Binary(error.into_bytes().into()),
             },
-            Content::Bytes | Content::Custom => Message::Binary(data),
+            Content::Bytes | Content::Custom | Content::Attachment => Message::Binary(data),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use wirehub_common::contract::Binary;
+    use wirehub_common::contract::{Attachment, Binary};
     use wirehub_demo_contract::ChatMessage;
 
     use super::super::SocketErrorKind;
@@ -110,6 +110,9 @@ mod tests {
         let message = bytes.clone().into_message().unwrap();
         assert_eq!(message, Message::Binary(bytes.0.clone()));
         assert_eq!(Binary::from_message(message).unwrap(), bytes);
+
+        let image = Attachment::new(said, vec![0, 255]);
+        assert_eq!(Attachment::from_message(image.clone().into_message().unwrap()).unwrap(), image);
     }
 
     #[test]

@@ -11,10 +11,18 @@ use super::to_milliseconds;
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
 use crate::frame::{ErrorInfo, SubscribeOutcome, Subscribed};
-use crate::{Bytes, ChannelName, Content, Limits, Payload};
+use crate::{Bytes, ChannelName, Content, Limits, Payload, attachment};
 
-/// The data of a payload: a JSON payload unchanged, any other payload as base64 text.
+/// The data of a payload: a JSON payload unchanged, an [`AttachmentShape`], any other payload as base64 text.
 pub(crate) type Data = Option<Box<RawValue>>;
+
+/// An attachment. The head is JSON, the bytes are base64.
+#[derive(Serialize, Deserialize)]
+struct AttachmentShape<'a> {
+    #[serde(borrow)]
+    head: &'a RawValue,
+    bytes: String,
+}
 
 /// A payload as the fields `content` and `data`.
 pub(crate) fn write_payload(Payload { content, data }: Payload) -> (Content, Data) {
@@ -26,20 +34,35 @@ pub(crate) fn write_payload(Payload { content, data }: Payload) -> (Content, Dat
             return (content, Some(raw));
         }
     }
-    // The data is no JSON text, so it is tagged as bytes.
-    let content = if content == Content::Json { Content::Bytes } else { content };
+    if content == Content::Attachment
+        && let Some((head, bytes)) = attachment::split(&data)
+        && let Ok(head) = serde_json::from_slice(head)
+    {
+        let shape = AttachmentShape { head, bytes: BASE64.encode(bytes) };
+        return (content, serde_json::value::to_raw_value(&shape).ok());
+    }
+    // Data without the form of its content is tagged as bytes.
+    let content = if content == Content::Custom { content } else { Content::Bytes };
     (content, serde_json::value::to_raw_value(&BASE64.encode(&data)).ok())
 }
 
 /// The payload in the fields `content` and `data`.
 pub(crate) fn read_payload(content: Content, data: &Data) -> Result<Payload, &'static str> {
     let raw = data.as_ref().map_or("", |raw| raw.get());
-    let data = if content == Content::Json {
-        Bytes::copy_from_slice(raw.as_bytes())
-    } else {
-        const NOT_BASE64: &str = "`data` must be text in base64 where `content` is not json";
-        let text: String = serde_json::from_str(raw).map_err(|_| NOT_BASE64)?;
-        BASE64.decode(text).map_err(|_| NOT_BASE64)?.into()
+    let data = match content {
+        Content::Json => Bytes::copy_from_slice(raw.as_bytes()),
+        Content::Attachment => {
+            const NO_ATTACHMENT: &str = "`data` must be an object with `head`, any JSON, and `bytes`, text in base64, where \
+                `content` is attachment";
+            let AttachmentShape { head, bytes } = serde_json::from_str(raw).map_err(|_| NO_ATTACHMENT)?;
+            let bytes = BASE64.decode(bytes).map_err(|_| NO_ATTACHMENT)?;
+            return Ok(Payload::attachment(head.get(), bytes));
+        }
+        Content::Bytes | Content::Custom => {
+            const NOT_BASE64: &str = "`data` must be text in base64 where `content` is bytes or custom";
+            let text: String = serde_json::from_str(raw).map_err(|_| NOT_BASE64)?;
+            BASE64.decode(text).map_err(|_| NOT_BASE64)?.into()
+        }
     };
     Ok(Payload { content, data })
 }
@@ -134,6 +157,7 @@ impl Serialize for Content {
             Self::Json => "json",
             Self::Bytes => "bytes",
             Self::Custom => "custom",
+            Self::Attachment => "attachment",
         })
     }
 }
@@ -146,11 +170,13 @@ impl<'de> Deserialize<'de> for Content {
             Json,
             Bytes,
             Custom,
+            Attachment,
         }
         Name::deserialize(deserializer).map(|name| match name {
             Name::Json => Self::Json,
             Name::Bytes => Self::Bytes,
             Name::Custom => Self::Custom,
+            Name::Attachment => Self::Attachment,
         })
     }
 }

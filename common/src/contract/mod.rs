@@ -96,11 +96,11 @@ pub mod typescript;
 pub use schema::{Schema, combine, hash_text};
 pub use wirehub_derive::Schema;
 
-/// A message type. Every [`Schema`] that serde can write and read is one, as JSON. [`Binary`] is one as plain bytes.
-/// For another encoding implement the trait with [`Content::Custom`].
+/// A message type. Every [`Schema`] that serde can write and read is one, as JSON. [`Binary`] is one as plain bytes, and
+/// [`Attachment`] as bytes with a head in JSON. For another encoding implement the trait with [`Content::Custom`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message of a contract",
-    label = "a message is a `Schema` that serde can write and read, or `Binary`",
+    label = "a message is a `Schema` that serde can write and read, `Binary`, or an `Attachment` with such a head",
     note = "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it"
 )]
 pub trait Message: Sized {
@@ -128,16 +128,24 @@ impl<T: Schema + serde::Serialize + serde::de::DeserializeOwned> Message for T {
     const HASH: u64 = T::HASH;
 
     fn to_payload(&self) -> Result<Payload, PayloadError> {
-        let text = serde_json::to_vec(self)
-            .map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))?;
-        Ok(Payload::json(text))
+        Ok(Payload::json(to_json(self)?))
     }
 
     fn from_payload(payload: &Payload) -> Result<Self, PayloadError> {
         expect_content(payload, Self::CONTENT)?;
-        serde_json::from_slice(&payload.data)
-            .map_err(|error| PayloadError::new(PayloadErrorKind::Decode, Some(error.into())))
+        from_json(&payload.data)
     }
+}
+
+#[cfg(feature = "json")]
+fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>, PayloadError> {
+    serde_json::to_vec(value).map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))
+}
+
+#[cfg(feature = "json")]
+fn from_json<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, PayloadError> {
+    serde_json::from_slice(text)
+        .map_err(|error| PayloadError::new(PayloadErrorKind::Decode, Some(error.into())))
 }
 
 /// Plain bytes as a message.
@@ -155,6 +163,60 @@ impl Message for Binary {
     fn from_payload(payload: &Payload) -> Result<Self, PayloadError> {
         expect_content(payload, Self::CONTENT)?;
         Ok(Self(payload.data.clone()))
+    }
+}
+
+/// Bytes with a head as a message, such as an image with its name and type: both come together, and the bytes are not
+/// written as text. The head is any type that is a message by itself, as JSON.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use wirehub_common::contract::{Attachment, Schema};
+///
+/// #[derive(Serialize, Deserialize, Schema)]
+/// # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+/// pub struct Image { pub name: String, pub width: u32, pub height: u32 }
+///
+/// wirehub_common::contract! {
+///     pub contract Album = "album";
+///     channel Images { room } = "images:{room}": Attachment<Image>;
+/// }
+///
+/// let head = Image { name: "cat.png".into(), width: 640, height: 480 };
+/// let image = Attachment::new(head, vec![0x89, b'P', b'N', b'G']);
+/// # assert_eq!(image.bytes.len(), 4);
+/// ```
+///
+/// A received one shares its bytes with the message. Writing one copies them once, behind the head.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attachment<H> {
+    /// The description of the bytes.
+    pub head: H,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+impl<H> Attachment<H> {
+    /// Bytes with this head.
+    pub fn new(head: H, bytes: impl Into<Bytes>) -> Self {
+        Self { head, bytes: bytes.into() }
+    }
+}
+
+#[cfg(feature = "json")]
+impl<H: Schema + serde::Serialize + serde::de::DeserializeOwned> Message for Attachment<H> {
+    const CONTENT: Content = Content::Attachment;
+    const HASH: u64 = combine(&[hash_text("attachment"), H::HASH]);
+
+    fn to_payload(&self) -> Result<Payload, PayloadError> {
+        Ok(Payload::attachment(to_json(&self.head)?, &self.bytes))
+    }
+
+    fn from_payload(payload: &Payload) -> Result<Self, PayloadError> {
+        expect_content(payload, Self::CONTENT)?;
+        let cut_short = || PayloadError::new(PayloadErrorKind::Decode, Some("its head is cut short".into()));
+        let (head, bytes) = payload.attachment_parts().ok_or_else(cut_short)?;
+        Ok(Self { head: from_json(head)?, bytes: payload.data.slice_ref(bytes) })
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-use super::{Binary, Contract, Message};
+use super::{Attachment, Binary, Contract, Message};
 
 /// A contract that can describe itself to a [`Module`]. [`contract!`](crate::contract!) implements it.
 pub trait TypeScript: Contract {
@@ -178,6 +178,27 @@ impl TS for Binary {
 
     fn inline(config: &Config) -> String {
         Self::name(config)
+    }
+}
+
+impl<H: TS> TS for Attachment<H> {
+    type WithoutGenerics = Attachment<ts_rs::Dummy>;
+    type OptionInnerType = Self;
+
+    /// Structural, so that the module imports nothing for it: it is the package's `Attachment<…>`.
+    fn name(config: &Config) -> String {
+        format!("{{ head: {}; bytes: Uint8Array }}", H::name(config))
+    }
+
+    fn inline(config: &Config) -> String {
+        Self::name(config)
+    }
+
+    fn visit_generics(visitor: &mut impl TypeVisitor)
+    where
+        Self: 'static,
+    {
+        visitor.visit::<H>();
     }
 }
 

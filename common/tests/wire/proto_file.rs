@@ -186,12 +186,13 @@ fn the_proto_file_and_the_reference_types_have_the_same_declarations() {
         .collect();
     assert_eq!(ours, theirs);
 
-    let content: Vec<_> =
-        [schema::Content::Json, schema::Content::Bytes, schema::Content::Custom].map(|tag| tag as u32).into();
+    let content =
+        [schema::Content::Json, schema::Content::Bytes, schema::Content::Custom, schema::Content::Attachment]
+            .map(|tag| tag as u32);
     assert_eq!(file.enums["Content"].iter().map(|(_, number)| *number).collect::<Vec<_>>(), content);
     assert_eq!(
         file.enums["Content"].iter().map(|(name, _)| &**name).collect::<Vec<_>>(),
-        ["JSON", "BYTES", "CUSTOM"]
+        ["JSON", "BYTES", "CUSTOM", "ATTACHMENT"]
     );
 }
 

@@ -47,6 +47,7 @@ pub(crate) enum Content {
     Json = 0,
     Bytes = 1,
     Custom = 2,
+    Attachment = 3,
 }
 
 messages! {
@@ -503,6 +504,7 @@ fn payload_parts(Payload { content, data }: Payload) -> (i32, Vec<u8>) {
         wirehub_common::Content::Json => Content::Json,
         wirehub_common::Content::Bytes => Content::Bytes,
         wirehub_common::Content::Custom => Content::Custom,
+        wirehub_common::Content::Attachment => Content::Attachment,
     };
     (content.into(), data.into())
 }

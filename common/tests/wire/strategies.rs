@@ -240,6 +240,7 @@ fn payload() -> impl Strategy<Value = Payload> {
         json_text().prop_map(Payload::json),
         vec(any::<u8>(), 0..64).prop_map(Payload::bytes),
         vec(any::<u8>(), 0..64).prop_map(Payload::custom),
+        (json_text(), vec(any::<u8>(), 0..64)).prop_map(|(head, bytes)| Payload::attachment(head, bytes)),
         Just(Payload::json("")),
     ]
 }

@@ -63,9 +63,13 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (400 * era + year_of_era + u64::from(month <= 2), month, day)
 }
 
-/// A payload as text. Payloads that are not text are shown in base64.
+/// A payload as text. Payloads that are not text are shown in base64; an attachment as its head, a tab, and its bytes.
 pub(super) fn text_of(payload: &Payload) -> String {
-    std::str::from_utf8(&payload.data).map_or_else(|_| BASE64.encode(&payload.data), Into::into)
+    let text = |data: &[u8]| std::str::from_utf8(data).map_or_else(|_| BASE64.encode(data), Into::into);
+    match payload.attachment_parts() {
+        Some((head, bytes)) => format!("{}\t{}", text(head), BASE64.encode(bytes)),
+        None => text(&payload.data),
+    }
 }
 
 /// Text without control characters, except line feeds and tabs.

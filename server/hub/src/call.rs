@@ -217,20 +217,17 @@ where
     A: Future<Output = Result<Payload, CallError>> + Send + 'static,
 {
     let handler = Arc::new(handler);
-    let is_sound = |payload: &Payload| payload.is_absent() || payload.is_well_formed();
+    let fault = |payload: &Payload| if payload.is_absent() { None } else { payload.malformed() };
     Handler::Raw(Arc::new(move |context, call| {
         let handler = Arc::clone(&handler);
         Box::pin(async move {
-            if !is_sound(&call.payload) {
-                let words =
-                    "the payload is tagged as JSON and is not one JSON text: send it as one, or as bytes";
+            if let Some(words) = fault(&call.payload) {
                 return Err(CallError::from_code(ErrorCode::BAD_REQUEST).with_message(words).0);
             }
             let response = handler(context, call).await.map_err(|error| error.0)?;
-            if is_sound(&response) {
-                Ok(response)
-            } else {
-                Err(CallError::internal("the response is tagged as JSON and is not one JSON text").0)
+            match fault(&response) {
+                None => Ok(response),
+                Some(words) => Err(CallError::internal(words).0),
             }
         })
     }))

@@ -20,7 +20,7 @@ use crate::Hub;
 use crate::alarm::{Alarm, AlarmError, AlarmRecipient, AlarmReport, RecipientPlace};
 use crate::json_payload::{JsonPayload, present};
 
-/// A new alarm, with `data` or `bytes`.
+/// A new alarm, with `data` or `bytes`, or with `head` and `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raise {
@@ -31,6 +31,10 @@ pub(super) struct Raise {
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
+    /// The head of an attachment, any JSON, beside its `bytes`.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    head: Option<Box<RawValue>>,
     /// Bytes, in base64.
     #[serde(default)]
     bytes: Option<String>,
@@ -59,7 +63,11 @@ pub(super) struct Summary {
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
-    /// Any other payload, in base64.
+    /// The head, if the payload is an attachment.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<Box<RawValue>>,
+    /// The bytes of an attachment, or any other payload, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
     /// The time of the alarm, in milliseconds since 1970-01-01 UTC.
@@ -156,10 +164,10 @@ enum Progress {
 ))]
 pub(super) async fn raise(
     State(hub): State<Hub>,
-    Body(Raise { channel, data, bytes, users, ttl }): Body<Raise>,
+    Body(Raise { channel, data, head, bytes, users, ttl }): Body<Raise>,
 ) -> Result<(StatusCode, Json<Raised>), Problem> {
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
-    let payload = messages::payload(data, bytes)?;
+    let payload = messages::payload(data, head, bytes)?;
     let ttl = Duration::from_millis(ttl);
     if ttl.is_zero() || ttl > Alarm::MAX_TTL {
         return Err(Problem::bad_request("`ttl` is in milliseconds, from 1 to 604800000 (seven days)"));
@@ -218,11 +226,12 @@ pub(super) async fn withdraw(
 
 impl From<&AlarmReport> for Summary {
     fn from(report: &AlarmReport) -> Self {
-        let JsonPayload { data, bytes, .. } = JsonPayload::data_or_bytes(&report.payload);
+        let JsonPayload { data, head, bytes, .. } = JsonPayload::data_or_bytes(&report.payload);
         Self {
             alarm: report.id.clone(),
             channel: report.channel.to_string(),
             data,
+            head,
             bytes,
             time: milliseconds(report.raised),
             ttl: u64::try_from(report.ttl.as_millis()).unwrap_or(u64::MAX),

@@ -16,7 +16,7 @@ use crate::Hub;
 use crate::engine::EngineFuture;
 use crate::json_payload::{JsonPayload, JsonPayloadError, present};
 
-/// A message for every session, with `data` or `bytes`.
+/// A message for every session, with `data` or `bytes`, or with `head` and `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Broadcast {
@@ -24,12 +24,16 @@ pub(super) struct Broadcast {
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
+    /// The head of an attachment, any JSON, beside its `bytes`.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    head: Option<Box<RawValue>>,
     /// Bytes, in base64.
     #[serde(default)]
     bytes: Option<String>,
 }
 
-/// A message for a channel, with `data` or `bytes`.
+/// A message for a channel, with `data` or `bytes`, or with `head` and `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Publish {
@@ -40,6 +44,10 @@ pub(super) struct Publish {
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
+    /// The head of an attachment, any JSON, beside its `bytes`.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    head: Option<Box<RawValue>>,
     /// Bytes, in base64.
     #[serde(default)]
     bytes: Option<String>,
@@ -48,7 +56,7 @@ pub(super) struct Publish {
     key: String,
 }
 
-/// A message for all sessions of one user, with `data` or `bytes`.
+/// A message for all sessions of one user, with `data` or `bytes`, or with `head` and `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Direct {
@@ -59,6 +67,10 @@ pub(super) struct Direct {
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
+    /// The head of an attachment, any JSON, beside its `bytes`.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    head: Option<Box<RawValue>>,
     /// Bytes, in base64.
     #[serde(default)]
     bytes: Option<String>,
@@ -113,7 +125,11 @@ pub(super) struct Read {
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
-    /// Any other payload, in base64.
+    /// The head, if the payload is an attachment.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<Box<RawValue>>,
+    /// The bytes of an attachment, or any other payload, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
     /// When the server accepted it, in milliseconds since 1970-01-01 UTC.
@@ -183,9 +199,9 @@ pub(super) async fn publish_batch(
 ))]
 pub(super) async fn broadcast(
     State(hub): State<Hub>,
-    Body(Broadcast { data, bytes }): Body<Broadcast>,
+    Body(Broadcast { data, head, bytes }): Body<Broadcast>,
 ) -> Result<axum::http::StatusCode, Problem> {
-    hub.broadcast(payload(data, bytes)?).await?;
+    hub.broadcast(payload(data, head, bytes)?).await?;
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
@@ -196,34 +212,42 @@ pub(super) async fn broadcast(
 ))]
 pub(super) async fn send_to_user(
     State(hub): State<Hub>,
-    Body(Direct { user, data, bytes }): Body<Direct>,
+    Body(Direct { user, data, head, bytes }): Body<Direct>,
 ) -> Result<Json<Published>, Problem> {
-    let accepted = hub.send_to_user(&user, payload(data, bytes)?).map_err(Problem::bad_request)?;
+    let accepted = hub.send_to_user(&user, payload(data, head, bytes)?).map_err(Problem::bad_request)?;
     Ok(Json(accepted.await?.into()))
 }
 
 impl Publish {
     /// The approximate number of bytes.
     fn bytes(&self) -> usize {
-        let data = self.data.as_ref().map_or(0, |data| data.get().len());
-        data.saturating_add(self.bytes.as_ref().map_or(0, String::len))
+        let json = [&self.data, &self.head].into_iter().flatten();
+        let json = json.map(|json| json.get().len()).fold(0, usize::saturating_add);
+        json.saturating_add(self.bytes.as_ref().map_or(0, String::len))
     }
 }
 
 fn accept(hub: &Hub, publish: Publish) -> Result<EngineFuture<Option<frame::Position>>, Problem> {
-    let Publish { channel, data, bytes, key } = publish;
+    let Publish { channel, data, head, bytes, key } = publish;
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
-    let payload = payload(data, bytes)?;
+    let payload = payload(data, head, bytes)?;
     hub.publish_once(&channel, payload, &key).map_err(Problem::bad_request)
 }
 
 /// The payload of a request.
-pub(super) fn payload(data: Option<Box<RawValue>>, bytes: Option<String>) -> Result<Payload, Problem> {
-    match (JsonPayload { data, bytes, custom: None }).payload() {
+pub(super) fn payload(
+    data: Option<Box<RawValue>>,
+    head: Option<Box<RawValue>>,
+    bytes: Option<String>,
+) -> Result<Payload, Problem> {
+    match (JsonPayload { data, head, bytes, custom: None }).payload() {
         Ok(Some(payload)) => Ok(payload),
         Ok(None) | Err(JsonPayloadError::Several) => Err(Problem::bad_request(
             "a message has either `data` (any JSON) or `bytes` (in base64): send one of them",
         )),
+        Err(JsonPayloadError::HeadAlone) => {
+            Err(Problem::bad_request("`head` belongs to `bytes`: send both, or the JSON alone as `data`"))
+        }
         Err(JsonPayloadError::NotBase64) => {
             Err(Problem::bad_request("`bytes` is not base64: use the standard alphabet with padding"))
         }
@@ -245,8 +269,8 @@ impl From<frame::Position> for Position {
 impl From<Publication> for Read {
     fn from(publication: Publication) -> Self {
         let Publication { payload, time, publisher, offset, .. } = publication;
-        let JsonPayload { data, bytes, .. } = JsonPayload::data_or_bytes(&payload);
-        Self { data, bytes, time, publisher: publisher.map(Into::into), offset }
+        let JsonPayload { data, head, bytes, .. } = JsonPayload::data_or_bytes(&payload);
+        Self { data, head, bytes, time, publisher: publisher.map(Into::into), offset }
     }
 }
 

@@ -67,6 +67,7 @@ impl WebhookRequest<'_> {
 pub(super) fn payload(answer: JsonPayload) -> Result<Option<Payload>, &'static str> {
     answer.payload().map_err(|error| match error {
         JsonPayloadError::Several => "its answer has more than one of `data`, `bytes` and `custom`",
+        JsonPayloadError::HeadAlone => "its answer has a `head` without `bytes`",
         JsonPayloadError::NotBase64 => "its answer has invalid base64",
     })
 }
@@ -228,6 +229,7 @@ mod tests {
         );
         assert!(publish(Payload::bytes("ab"), "k").ends_with(r#""key":"k","bytes":"YWI="}"#));
         assert!(publish(Payload::custom("ab"), "").ends_with(r#""custom":"YWI="}"#));
+        assert!(publish(Payload::attachment("[1]", "ab"), "").ends_with(r#""head":[1],"bytes":"YWI="}"#));
         assert!(publish(Payload::default(), "").ends_with(r#""channel":"a"}"#));
         assert!(publish(Payload::json("null"), "").ends_with(r#""data":null}"#));
     }
@@ -236,8 +238,9 @@ mod tests {
     fn an_answer_has_at_most_one_payload() {
         let read = |status, body| payload(parse_answer(&answer(status, body)).unwrap().unwrap());
         assert_eq!(read(200, r#"{"custom":"YWI="}"#), Ok(Some(Payload::custom("ab"))));
+        assert_eq!(read(200, r#"{"head":1,"bytes":"YWI="}"#), Ok(Some(Payload::attachment("1", "ab"))));
         assert_eq!(read(204, ""), Ok(None));
-        for wrong in [r#"{"data":1,"bytes":""}"#, r#"{"bytes":"?"}"#] {
+        for wrong in [r#"{"head":1}"#, r#"{"data":1,"bytes":""}"#, r#"{"bytes":"?"}"#] {
             assert!(read(200, wrong).is_err(), "{wrong}");
         }
     }

@@ -88,6 +88,11 @@ async fn a_backend_publishes_to_clients() {
     assert_eq!(post(&server, "/api/v1/publish", bytes).await.0, 200);
     assert_eq!(ann.publication().await.payload, Payload::bytes(vec![0, 1, 2]));
 
+    let image = json!({ "channel": "pictures", "head": { "name": "a.png" }, "bytes": "AAEC" });
+    ann.subscribe("pictures").await;
+    assert_eq!(post(&server, "/api/v1/publish", image).await.0, 200);
+    assert_eq!(ann.publication().await.payload, Payload::attachment(r#"{"name":"a.png"}"#, [0, 1, 2]));
+
     let (status, sent) = post(&server, "/api/v1/send", json!({ "user": "ann", "data": "hi" })).await;
     assert_eq!((status, &sent["position"]["offset"]), (200, &json!(1)), "users' own channels keep history");
     assert_eq!(ann.publication().await.channel, name("@ann"));
@@ -371,6 +376,7 @@ async fn mistakes_are_reported_as_problems() {
         ("POST", "/api/v1/publish", r#"{"channel":"a"}"#, 400),
         ("POST", "/api/v1/publish", r#"{"channel":"a","data":1,"bytes":"AA=="}"#, 400),
         ("POST", "/api/v1/publish", r#"{"channel":"a","bytes":"?"}"#, 400),
+        ("POST", "/api/v1/publish", r#"{"channel":"a","head":{}}"#, 400),
         ("POST", "/api/v1/publish", r#"{"channel":"two words","data":1}"#, 400),
         ("POST", "/api/v1/publish", r#"{"channel":"a","dat":1}"#, 422),
         ("POST", "/api/v1/sessions/x/disconnect", "{}", 400),

@@ -125,6 +125,9 @@ async fn the_backend_decides_about_subscriptions_and_messages() {
         }
         (Some("publish"), _) if question["data"] == "loud" => (200, json!({ "data": "quiet" })),
         (Some("publish"), _) if question["data"] == "odd" => (200, json!({ "text": "quiet" })),
+        (Some("publish"), _) if question["head"] == "a.png" => {
+            (200, json!({ "head": "b.png", "bytes": question["bytes"] }))
+        }
         (Some("publish"), _) if question["data"] == "bytes" => (200, json!({ "bytes": "AAE=" })),
         _ => (200, json!({})),
     })
@@ -141,6 +144,8 @@ async fn the_backend_decides_about_subscriptions_and_messages() {
         assert_eq!(ann.publication().await.payload, Payload::json(r#""quiet""#));
         ann.ok(say("bytes")).await;
         assert_eq!(ann.publication().await.payload, Payload::bytes(vec![0, 1]));
+        ann.ok(publish("room:a", Payload::attachment("\"a.png\"", [7]))).await;
+        assert_eq!(ann.publication().await.payload, Payload::attachment("\"b.png\"", [7]));
         let error = ann.request(say("rude")).await.result.unwrap_err();
         assert_eq!((error.code.number(), &*error.message), (107, "mind your words"));
         assert_eq!(ann.error(say("odd")).await, 128, "not understood is not allowed");

@@ -30,6 +30,10 @@ pub(crate) fn item(channel: &str, item: Option<Result<Update<Payload>, Error>>) 
 pub(crate) fn text(payload: &Payload) -> String {
     match payload.content {
         Content::Json => serde_json::from_slice(&payload.data).unwrap(),
+        Content::Attachment => {
+            let (head, bytes) = payload.attachment_parts().unwrap();
+            format!("{} with bytes {bytes:?}", serde_json::from_slice::<String>(head).unwrap())
+        }
         Content::Bytes | Content::Custom => format!("bytes {:?}", payload.data.as_ref() as &[u8]),
     }
 }

@@ -41,6 +41,15 @@ pub enum Order {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// Publish bytes with a text as their head, and report the answer.
+    PublishAttachment {
+        /// The channel's name.
+        channel: String,
+        /// The text.
+        head: String,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// Call with a text as JSON, and report the response, which is a text too.
     Call {
         /// The procedure's name.

@@ -14,6 +14,7 @@ use futures_util::stream::{self, LocalBoxStream, SelectAll};
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, select};
 use wirehub_client_core::{Client, Config, Error, Overflow, Subscription};
 use wirehub_common::code::CloseCode;
+use wirehub_common::contract::{Attachment, Message as _};
 use wirehub_common::{ChannelName, Payload};
 
 use crate::lines;
@@ -107,6 +108,9 @@ impl Player {
                     self.publish(&channel, Payload::json(serde_json::to_string(&text).unwrap()))
                 }
                 Order::PublishBytes { channel, bytes } => self.publish(&channel, Payload::bytes(bytes)),
+                Order::PublishAttachment { channel, head, bytes } => {
+                    self.publish(&channel, Attachment::new(head, bytes).to_payload().unwrap())
+                }
                 Order::Call { name, text } => {
                     let request = Payload::json(serde_json::to_string(&text).unwrap());
                     stream::once(async move {

@@ -55,6 +55,8 @@ pub enum Act {
     Publish(&'static str, &'static str),
     /// The client publishes bytes.
     PublishBytes(&'static str, &'static [u8]),
+    /// The same with an attachment: a text as its head, and bytes.
+    PublishAttachment(&'static str, &'static str, &'static [u8]),
     /// The client publishes a text of that many characters.
     PublishBig(&'static str, usize),
     /// The client calls.
@@ -170,6 +172,9 @@ impl<'a> Stage<'a> {
             Act::Read(channel) => Order::Read { channel: channel.into() },
             Act::Unsubscribe(channel) => Order::Unsubscribe { channel: channel.into() },
             Act::Publish(channel, text) => Order::Publish { channel: channel.into(), text: text.into() },
+            Act::PublishAttachment(channel, head, bytes) => {
+                Order::PublishAttachment { channel: channel.into(), head: head.into(), bytes: bytes.into() }
+            }
             Act::PublishBytes(channel, bytes) => {
                 Order::PublishBytes { channel: channel.into(), bytes: bytes.into() }
             }

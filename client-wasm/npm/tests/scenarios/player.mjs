@@ -15,7 +15,10 @@ export async function play({ Client }, stage, scenario) {
       (value) => say(`${of}: ${text(value)}`),
       (error) => say(`${of}: error ${error.code}`),
     );
-  const text = (data) => (data instanceof Uint8Array ? `bytes [${[...data].join(', ')}]` : data);
+  const text = (data) => {
+    if (data instanceof Uint8Array) return `bytes [${[...data].join(', ')}]`;
+    return typeof data === 'object' ? `${data.head} with ${text(data.bytes)}` : data;
+  };
 
   async function read(channel) {
     try {
@@ -53,6 +56,7 @@ export async function play({ Client }, stage, scenario) {
     unsubscribe: ({ channel }) => void subscriptions.get(channel).subscription.unsubscribe(),
     publish: ({ channel, text }) => void result('publish', client.publish(channel, text)),
     'publish-bytes': ({ channel, bytes }) => void result('publish', client.publish(channel, new Uint8Array(bytes))),
+    'publish-attachment': ({ channel, head, bytes }) => void result('publish', client.publish(channel, { head, bytes: new Uint8Array(bytes) })),
     call: ({ name, text: request }) => void result('call', client.call(name, request), text),
     token: ({ token }) => answer(token),
     close: ({ code, reason }) => void client.close(code, reason),

@@ -177,7 +177,7 @@ impl Hub {
     /// Like [`Hub::publish`], for a channel and a payload that are known only at run time.
     ///
     /// # Errors
-    /// The same. [`PayloadErrorKind::Encode`]: the payload is tagged as JSON but is not one JSON text.
+    /// The same. [`PayloadErrorKind::Encode`]: the payload does not have the form of its content.
     /// [`PayloadErrorKind::Channel`]: also for a channel without subscriptions, such as [`Self::BROADCAST`].
     pub fn publish_raw(
         &self,
@@ -453,14 +453,10 @@ fn publication(channel: &ChannelName, payload: Payload) -> Publication {
     Publication { channel: channel.clone(), payload, time: unix_time::now(), publisher: None, offset: 0 }
 }
 
-pub(crate) fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
-    if payload.is_well_formed() {
-        Ok(payload)
-    } else {
-        Err(PayloadError::new(
-            PayloadErrorKind::Encode,
-            Some("it is tagged as JSON and is not one JSON text".into()),
-        ))
+pub(crate) fn well_formed(payload: &Payload) -> Result<(), PayloadError> {
+    match payload.malformed() {
+        Some(words) => Err(PayloadError::new(PayloadErrorKind::Encode, Some(words.into()))),
+        None => Ok(()),
     }
 }
 

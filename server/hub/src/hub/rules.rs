@@ -46,14 +46,13 @@ impl Rules {
         // A payload that fits a type of the contract is well-formed, so a valid one is parsed only once.
         match item.map(|item| check_payload(item, payload)).transpose()? {
             Some(Ok(())) => Ok(()),
-            _ if !payload.is_well_formed() => Err(ErrorInfo {
-                message:
-                    "the payload is tagged as JSON and is not one JSON text: send it as one, or as bytes"
-                        .into(),
-                ..ErrorInfo::from_code(ErrorCode::BAD_REQUEST)
-            }),
-            Some(Err(error)) => Err(mismatch(&error)),
-            None => Ok(()),
+            other => match (payload.malformed(), other) {
+                (Some(words), _) => {
+                    Err(ErrorInfo { message: words.into(), ..ErrorInfo::from_code(ErrorCode::BAD_REQUEST) })
+                }
+                (None, Some(Err(error))) => Err(mismatch(&error)),
+                (None, _) => Ok(()),
+            },
         }
     }
 
@@ -73,11 +72,7 @@ impl Rules {
                 let words = "the type's own code panicked";
                 Err(PayloadError::new(PayloadErrorKind::Decode, Some(words.into())))
             }
-            None if payload.is_well_formed() => Ok(()),
-            None => Err(PayloadError::new(
-                PayloadErrorKind::Encode,
-                Some("it is tagged as JSON and is not one JSON text".into()),
-            )),
+            None => super::well_formed(payload),
         }
     }
 
@@ -196,11 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn without_a_contract_only_broken_json_is_refused() {
+    fn without_a_contract_only_payloads_without_the_form_of_their_content_are_refused() {
         let rules = Rules::default();
         let any = ChannelName::new("any").unwrap();
         assert_eq!(code(rules.check_publication(&any, &Payload::bytes("\u{1}"))), None);
         assert_eq!(code(rules.check_publication(&any, &Payload::json(""))), Some(ErrorCode::BAD_REQUEST));
+        assert_eq!(code(rules.check_publication(&any, &Payload::attachment("{}", "\u{1}"))), None);
+        let headless = Payload { content: Content::Attachment, ..Payload::bytes("{}") };
+        let error = rules.check_publication(&any, &headless).unwrap_err();
+        assert_eq!(error.code, ErrorCode::BAD_REQUEST);
+        assert!(error.message.contains("length of the head"), "{error:?}");
         assert_eq!(rules.difference(Some(&Demo::id())), None);
     }
 

@@ -112,11 +112,12 @@ impl Hub {
     /// [`Hub::BROADCAST`]. The sessions of this node have it in their queues after the first poll of the future.
     ///
     /// # Errors
-    /// [`OrderError::Payload`]: the payload is tagged as JSON but is not one JSON text, or it is larger than
+    /// [`OrderError::Payload`]: the payload does not have the form of its content, or it is larger than
     /// [a session's queue](crate::Builder::queue_bytes). [`OrderError::Engine`]: a node did not answer within two seconds, or the
     /// engine failed. The sessions of the other nodes have got the message, and get it again if it is repeated.
     pub async fn broadcast(&self, payload: Payload) -> Result<(), OrderError> {
-        let payload = self.check_size(well_formed(payload)?)?;
+        well_formed(&payload)?;
+        let payload = self.check_size(payload)?;
         if let Ok(channel) = ChannelName::new(Self::BROADCAST) {
             self.sum_of_all(Question::Broadcast(publication(&channel, payload))).await?;
         }
