@@ -122,9 +122,13 @@ impl<M: Machine> Runner<M> {
 
     /// Performs every pending action.
     pub fn transmit(self: &Rc<Self>) {
-        let before = self.buffered.replace(self.pending());
-        if self.buffered.get() < before {
-            self.machine.handle_drained();
+        let before = self.buffered.get();
+        // If everything was sent, and nothing was added since, there is nothing to ask the browser for.
+        if before > 0 {
+            self.buffered.set(self.pending());
+            if self.buffered.get() < before {
+                self.machine.handle_drained();
+            }
         }
         while let Some(transmit) = self.machine.poll_transmit(self.buffered.get() <= SEND_BUFFER) {
             match transmit {

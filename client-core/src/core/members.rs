@@ -22,12 +22,16 @@ use crate::{Error, ErrorKind, Listener, Time};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum MembersChange<'a> {
-    /// The list was read. These are all members, each user once and each anonymous session.
-    Read(&'a [Box<Member>]),
-    /// A member entered, or has another info.
-    Entered(&'a Member),
-    /// A member left.
-    Left(&'a Member),
+    /// From the place `at` on, as many members as `removed` says were replaced by others. A listener that makes the same
+    /// change has the same list, in the same order.
+    Replaced {
+        /// The place in the list, from 0.
+        at: usize,
+        /// The number of members that are not there any more.
+        removed: usize,
+        /// The members that are there instead.
+        by: &'a [Box<Member>],
+    },
     /// The list can't be read. It is tried again with the next connection.
     Failed(&'a Error),
 }
@@ -112,25 +116,30 @@ impl MemberList {
         self.due = Time::NEVER;
     }
 
-    /// Applies a join or leave; returns whether the list has changed.
-    fn apply(&mut self, member: &Member, joined: bool) -> bool {
-        match (place(&self.there, member), joined) {
-            (Ok(index), true) => {
-                let Some(there) = self.there.get_mut(index) else { return false };
-                let changed = there.info != member.info;
+    /// Applies a join or leave; returns the change of the list, if it has one.
+    fn apply(&mut self, member: &Member, joined: bool) -> Option<MembersChange<'_>> {
+        let (at, removed) = match (place(&self.there, member), joined) {
+            (Ok(at), true) => {
+                let there = self.there.get_mut(at)?;
+                let is_same = there.info == member.info;
                 (**there).clone_from(member);
-                changed
+                if is_same {
+                    return None;
+                }
+                (at, 1)
             }
-            (Ok(index), false) => {
-                self.there.remove(index);
-                true
+            (Ok(at), false) => {
+                self.there.remove(at);
+                (at, 1)
             }
-            (Err(index), true) => {
-                self.there.insert(index, Box::new(member.clone()));
-                true
+            (Err(at), true) => {
+                self.there.insert(at, Box::new(member.clone()));
+                (at, 0)
             }
-            (Err(_), false) => false,
-        }
+            (Err(_), false) => return None,
+        };
+        let end = at.saturating_add(joined.into());
+        Some(MembersChange::Replaced { at, removed, by: self.there.get(at..end).unwrap_or_default() })
     }
 
     /// Notes a join or leave.
@@ -142,8 +151,9 @@ impl MemberList {
         listener: &mut L,
     ) {
         let member = member.read();
-        if self.is_read && self.apply(&member, joined) {
-            let change = if joined { MembersChange::Entered(&member) } else { MembersChange::Left(&member) };
+        if self.is_read
+            && let Some(change) = self.apply(&member, joined)
+        {
             listener.members(id, change);
         }
         if let Some(reading) = &mut self.reading {
@@ -243,6 +253,7 @@ impl<L: Listener> Core<L> {
     fn take_members(&mut self, now: Time, id: SubscriptionId, channel: &ChannelName, reading: Reading) {
         let (Some(list), reads) = self.subscriptions.list_and_reads(channel) else { return };
         let Reading { read, changes, is_outdated, .. } = reading;
+        let removed = list.there.len();
         list.there = read;
         list.is_read = true;
         for (member, joined) in changes {
@@ -251,7 +262,7 @@ impl<L: Listener> Core<L> {
         if is_outdated {
             list.expire(reads, now.plus(RETRY_AFTER));
         }
-        self.listener.members(id, MembersChange::Read(&list.there));
+        self.listener.members(id, MembersChange::Replaced { at: 0, removed, by: &list.there });
     }
 }
 
@@ -289,4 +300,30 @@ fn order(one: &Member, other: &Member) -> Ordering {
 /// A user is one member, with any number of sessions. An anonymous session is a member by itself.
 fn key(member: &Member) -> (bool, &str) {
     if member.user.is_empty() { (true, &member.session) } else { (false, &member.user) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::{String, ToString as _};
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_makes_the_reported_changes_has_the_same_list() {
+        let mut list = MemberList::new();
+        let mut mirror: Vec<Box<Member>> = Vec::new();
+        // Users and anonymous sessions, in any order, many of them more than once, with other infos.
+        for step in 0..500_u32 {
+            let who = step.wrapping_mul(2_654_435_761) >> 28;
+            let user = if who % 3 == 0 { String::new() } else { format!("user {who}") };
+            let info = (step % 5).to_string();
+            let member = Member { session: format!("session {who}"), user, info };
+            if let Some(MembersChange::Replaced { at, removed, by }) = list.apply(&member, step % 7 < 4) {
+                mirror.splice(at..at + removed, by.to_vec());
+            }
+            assert_eq!(mirror, list.there, "after step {step}");
+        }
+        assert!(mirror.len() > 2);
+    }
 }

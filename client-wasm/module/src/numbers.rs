@@ -55,6 +55,8 @@ numbers! {
         PING = 16,
         /// Sends what is queued, awaits the answers, and closes the client, at the latest after the timeout.
         DRAIN = 17,
+        /// Keeps the list of the members of the channel of this subscription.
+        WATCH_MEMBERS = 18,
     }
 }
 
@@ -108,6 +110,9 @@ numbers! {
         REFUSED = 16,
         /// The epoch of a subscription's messages is that of the third text from now on.
         EPOCH = 17,
+        /// The list of members of a subscription's channel has changed: from the place of the first value on, as many as
+        /// the second value says are replaced by the parts before it; or the list can't be read because of the error before it.
+        MEMBERS = 18,
     }
 }
 

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_client_core::{
-    ClientState, CommandId, Error, Gap, Listener, OutcomeView, Recovery, StateView, SubscriptionId,
-    TokenRequest,
+    ClientState, CommandId, Error, Gap, Listener, MembersChange, OutcomeView, Recovery, StateView,
+    SubscriptionId, TokenRequest,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
@@ -14,7 +14,7 @@ use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
 use wirehub_common::{Bytes, ChannelName, Content, attachment};
 
 use crate::numbers::{
-    ALARM, ANSWER, CONTRACT, CONTRACT_ITEM, EPOCH, ERROR, GAP, JOINED, LEFT, NOTICE, OFFERED, PART,
+    ALARM, ANSWER, CONTRACT, CONTRACT_ITEM, EPOCH, ERROR, GAP, JOINED, LEFT, MEMBERS, NOTICE, OFFERED, PART,
     PUBLICATION, REFUSED, STATE, SUBSCRIBED, TOKEN_NEEDED, UNSUBSCRIBED,
 };
 
@@ -69,30 +69,22 @@ impl Output {
     }
 
     fn publish(&mut self, kind: u8, subscription: u32, publication: Publication<'_>) {
-        let (time, offset) = (publication.time(), publication.offset());
-        self.carry(kind, subscription, publication.payload(), publication.publisher(), time, offset);
+        // Every member has a session.
+        let publisher = publication.publisher().map_or(["", ""], |member| [member.session(), member.user()]);
+        let values = [publication.time() as f64, publication.offset() as f64];
+        self.payload(kind, subscription, publication.payload(), values, publisher);
     }
 
     /// The info of the member takes the place of a message.
-    fn member(&mut self, kind: u8, number: u32, member: Member<'_>) {
-        let data = member.info().as_bytes();
+    fn member(&mut self, kind: u8, number: u32, [session, user, info]: [&str; 3]) {
+        let data = info.as_bytes();
         let content = if data.is_empty() { Content::Bytes } else { Content::Json };
-        self.carry(kind, number, Payload { content, data }, Some(member), 0, 0);
+        self.payload(kind, number, Payload { content, data }, [0.0; 2], [session, user]);
     }
 
-    fn carry(
-        &mut self,
-        kind: u8,
-        number: u32,
-        payload: Payload<'_>,
-        member: Option<Member<'_>>,
-        time: u64,
-        offset: u64,
-    ) {
-        // Every member has a session.
-        let (session, user) = member.map_or(("", ""), |member| (member.session(), member.user()));
-        let values = [time as f64, offset as f64];
-        self.payload(kind, number, payload, values, [session, user]);
+    /// A response to a call.
+    fn answer(&mut self, payload: Payload<'_>) {
+        self.payload(PART, 0, payload, [0.0; 2], ["", ""]);
     }
 
     /// A row with few values: the text is its third part.
@@ -103,7 +95,17 @@ impl Output {
     fn row(&mut self, kind: u8, number: u32, values: [f64; 3], texts: [&[u8]; 3], data: &[u8]) {
         let [a, b, c] = values;
         let [first, second, third] = texts.map(|text| text.len() as f64);
-        self.rows.extend_from_slice(&[kind.into(), number.into(), a, b, c, first, second, third, data.len() as f64]);
+        self.rows.extend_from_slice(&[
+            kind.into(),
+            number.into(),
+            a,
+            b,
+            c,
+            first,
+            second,
+            third,
+            data.len() as f64,
+        ]);
         for text in texts {
             self.texts.extend_from_slice(text);
         }
@@ -184,7 +186,22 @@ impl Listener for Output {
     }
 
     fn moved(&mut self, subscription: SubscriptionId, joined: bool, member: Member<'_>) {
-        self.member(if joined { JOINED } else { LEFT }, subscription.number(), member);
+        self.member(if joined { JOINED } else { LEFT }, subscription.number(), parts(member));
+    }
+
+    fn members(&mut self, subscription: SubscriptionId, change: MembersChange<'_>) {
+        let mut values = [0.0; 3];
+        match change {
+            MembersChange::Replaced { at, removed, by } => {
+                values = [at as f64, removed as f64, 0.0];
+                for member in by {
+                    self.member(PART, 0, [&member.session, &member.user, &member.info]);
+                }
+            }
+            MembersChange::Failed(error) => self.failure(error),
+            _ => {}
+        }
+        self.row(MEMBERS, subscription.number(), values, [&[], &[], &[]], &[]);
     }
 
     fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName) {
@@ -203,7 +220,7 @@ impl Listener for Output {
     }
 
     fn response(&mut self, command: CommandId, payload: Payload<'_>) {
-        self.carry(PART, 0, payload, None, 0, 0);
+        self.answer(payload);
         self.note(ANSWER, command.number(), 1.0, &[]);
     }
 
@@ -218,7 +235,7 @@ impl Listener for Output {
                 }
             }
             Ok(OutcomeView::Answered(time)) => offset = milliseconds(time),
-            Ok(OutcomeView::Called(called)) => self.carry(PART, 0, called.payload(), None, 0, 0),
+            Ok(OutcomeView::Called(called)) => self.answer(called.payload()),
             Ok(OutcomeView::History(page)) => {
                 for publication in page.publications() {
                     self.publish(PART, 0, publication);
@@ -229,7 +246,7 @@ impl Listener for Output {
             }
             Ok(OutcomeView::Presence(list)) => {
                 for member in list.members() {
-                    self.member(PART, 0, member);
+                    self.member(PART, 0, parts(member));
                     if list.more() {
                         epoch = member.session();
                     }
@@ -266,6 +283,10 @@ const KEPT: usize = 16 * 1024;
 
 /// A message to every session. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;
+
+fn parts(member: Member<'_>) -> [&str; 3] {
+    [member.session(), member.user(), member.info()]
+}
 
 fn milliseconds(delay: Duration) -> f64 {
     delay.as_secs_f64() * 1000.0

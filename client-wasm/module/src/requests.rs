@@ -13,7 +13,7 @@ use wirehub_common::{ChannelName, Content};
 
 use crate::numbers::{
     ACKNOWLEDGE, CALL, CALL_STREAM, CANCEL, CLOSE, CONNECT, DRAIN, HISTORY, NO_TOKEN, PING, PRESENCE,
-    PUBLISH, PUBLISH_VOLATILE, SET_TOKEN, SIGNED_OUT, SUBSCRIBE, TOKEN, UNSUBSCRIBE,
+    PUBLISH, PUBLISH_VOLATILE, SET_TOKEN, SIGNED_OUT, SUBSCRIBE, TOKEN, UNSUBSCRIBE, WATCH_MEMBERS,
 };
 
 /// The arguments of a request. Their meaning depends on its kind.
@@ -43,6 +43,7 @@ pub(crate) fn act<L: Listener>(
     match kind {
         CONNECT => core.connect(now),
         UNSUBSCRIBE => core.unsubscribe(SubscriptionId::from_number(number)),
+        WATCH_MEMBERS => core.watch_members(now, SubscriptionId::from_number(number)),
         CANCEL => core.cancel(CommandId::from_number(number)),
         SET_TOKEN => core.set_token(now, text.into()),
         TOKEN | NO_TOKEN | SIGNED_OUT => {
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn kinds_that_are_not_known_change_nothing() {
         let mut core = core();
-        for kind in [DRAIN + 1, u8::MAX] {
+        for kind in [WATCH_MEMBERS + 1, u8::MAX] {
             assert!(put(&mut core, kind, "chat:a", &[]).is_err());
         }
         put(&mut core, CONNECT, "", &[]).unwrap();
@@ -137,7 +138,7 @@ mod tests {
     fn numbers_out_of_range_are_replaced() {
         let mut core = core();
         let input = Input { number: u32::MAX, since: Some(u64::MAX), ..Input::default() };
-        for kind in [UNSUBSCRIBE, CANCEL, TOKEN, CLOSE] {
+        for kind in [UNSUBSCRIBE, CANCEL, TOKEN, WATCH_MEMBERS, CLOSE] {
             assert_eq!(act(&mut core, kind, Time::ZERO, &input).unwrap(), 0);
         }
     }

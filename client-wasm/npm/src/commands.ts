@@ -3,6 +3,7 @@ import type { Position } from './history.js';
 import { Request } from './generated/numbers.js';
 import type { Details, Machine, Row } from './machine.js';
 import type { SendOptions } from './options.js';
+import type { Runner } from './runner.js';
 
 /** The server's answer to a command. */
 export interface Answer {
@@ -47,18 +48,17 @@ export class Commands {
    * The limit in bytes for commands that wait for the module to be loaded. It is the size of the module's own queue.
    */
   readonly #bound: number;
-  /** Calls into the module; the commands that this queues are sent soon. */
-  readonly #enter: <T>(call: (machine: Machine) => T) => T;
+  readonly #runner: Runner;
   readonly #pending = new Map<number, Command>();
   /** The commands that wait for the module to be loaded. Their timeouts are already running. */
   readonly #early = new Set<Command>();
   #earlyBytes = 0;
   #started = false;
 
-  constructor(timeout: number, bound: number, enter: <T>(call: (machine: Machine) => T) => T) {
+  constructor(timeout: number, bound: number, runner: Runner) {
     this.#timeout = timeout;
     this.#bound = bound;
-    this.#enter = enter;
+    this.#runner = runner;
   }
 
   /** @throws {WirehubError} the signal has aborted; the queue is full; the command may not wait, and would have to. */
@@ -109,7 +109,7 @@ export class Commands {
   }
 
   giveUp(command: Command, error: WirehubError): void {
-    if (this.#fail(command, error)) this.#enter((machine) => machine.input(Request.Cancel, command.number));
+    if (this.#fail(command, error)) this.#runner.tell(Request.Cancel, command.number);
   }
 
   /** The client ended, and so do its commands. */
@@ -119,7 +119,7 @@ export class Commands {
 
   #send(command: Command): void {
     try {
-      command.number = this.#enter(command.begin);
+      command.number = this.#runner.enter(command.begin);
       this.#pending.set(command.number, command);
     } catch (error) {
       this.#fail(command, error as WirehubError);

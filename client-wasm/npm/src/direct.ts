@@ -7,6 +7,7 @@ interface Entry {
   readonly callback: NonNullable<Callback>;
   readonly capture: boolean;
   readonly once: boolean;
+  gone: boolean;
 }
 
 /**
@@ -20,7 +21,7 @@ export class Listeners {
   add(callback: Callback, options: Options): void {
     const { capture = false, once = false, signal } = Object(options) === options ? (options as AddEventListenerOptions) : { capture: !!options };
     if (!callback || signal?.aborted || this.#find(callback, capture)) return;
-    const entry: Entry = { callback, capture, once };
+    const entry: Entry = { callback, capture, once, gone: false };
     // Those that capture come first.
     this.#entries = [...this.#entries, entry].sort((a, b) => Number(b.capture) - Number(a.capture));
     signal?.addEventListener('abort', () => this.#drop(entry));
@@ -30,21 +31,19 @@ export class Listeners {
     this.#drop(this.#find(callback, typeof options === 'object' ? !!options.capture : !!options));
   }
 
-  call(target: EventTarget, event: PublicationEvent<never>): void {
-    event.at(target, true);
+  call(event: PublicationEvent): void {
     for (const entry of this.#entries) {
       // Removed meanwhile, or the event was stopped.
-      if (event.stopped || !this.#entries.includes(entry)) continue;
+      if (entry.gone || event.stopped) continue;
       if (entry.once) this.#drop(entry);
       const { callback } = entry;
       try {
-        if (typeof callback === 'function') callback.call(target, event);
-        else callback.handleEvent(event);
+        if (typeof callback === 'function') callback.call(event.target, event as never);
+        else callback.handleEvent(event as never);
       } catch (error) {
         report(error);
       }
     }
-    event.at(target, false);
   }
 
   #find(callback: Callback, capture: boolean): Entry | undefined {
@@ -52,7 +51,9 @@ export class Listeners {
   }
 
   #drop(entry: Entry | undefined): void {
-    this.#entries = this.#entries.filter((each) => each !== entry);
+    if (!entry) return;
+    entry.gone = true;
+    this.#entries = this.#entries.filter(({ gone }) => !gone);
   }
 }
 

@@ -1,4 +1,5 @@
 import { Code, WirehubError } from './errors.js';
+import { Default } from './generated/numbers.js';
 
 /** The bound of a receive queue, and its policy when it is full. */
 export interface QueueOptions {
@@ -109,7 +110,7 @@ export class Queue<T> implements AsyncIterableIterator<T> {
   #ended = false;
   #error: WirehubError | undefined;
 
-  constructor({ bytes = 1024 * 1024, overflow = 'error' }: QueueOptions, left?: (full: boolean) => void) {
+  constructor({ bytes = Default.ReceiveQueue, overflow = 'error' }: QueueOptions, left?: (full: boolean) => void) {
     this.#bound = bytes;
     this.#overflow = overflow;
     this.#left = left;

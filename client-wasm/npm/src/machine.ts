@@ -29,7 +29,7 @@ export interface Row {
   /** The reason for which its data can't be read, if it can't. */
   error: WirehubError | undefined;
   /** Its size, for the receive queues. */
-  readonly size: number;
+  size: number;
 }
 
 /** The receiver of a machine's events. It may call the machine. */
@@ -44,6 +44,8 @@ export interface Host {
   onPublication(subscription: number, message: Row): void;
   /** `member` is the session and user, and its data is the session's info. */
   onMember(subscription: number, joined: boolean, member: Row): void;
+  /** In the list of members, `removed` ones from the place `at` on were replaced by others, or it can't be read. */
+  onMembers(subscription: number, at: number, removed: number, others: readonly Row[], error: WirehubError | undefined): void;
   onSubscribed(subscription: number, recovery: number): void;
   /** The offsets of the messages are those of this epoch from now on. */
   onEpoch(subscription: number, epoch: string): void;
@@ -129,69 +131,43 @@ export class Machine extends Guard {
     }
   }
 
-  /** The module calls this with rows of numbers, and the texts and payloads that belong to them. */
+  /**
+   * The module calls this with rows of numbers, and the texts and data that belong to them. A receiver may call the module
+   * meanwhile, also this again: nothing of one delivery is kept in the object.
+   */
   deliver(at: number, count: number, start: number, size: number, dataAt: number): void {
-    let numbers = this.#numbers;
-    let bytes = this.#bytes;
-    // Memory that grows takes another place.
-    const look = (): void => {
-      if (numbers.length > 0) return;
-      const { buffer } = this.#memory;
-      numbers = this.#numbers = new Float64Array(buffer);
-      bytes = this.#bytes = new Uint8Array(buffer);
-    };
     const host = this.#host;
-    const decoder = this.#decoder;
+    const texts = new Texts(this, start, size);
     let parts: Row[] = [];
-    const items = new Map<string, string>();
+    let items: Map<string, string> | undefined;
     let error: WirehubError | undefined;
-    let index = at / 8;
-    const last = index + count;
-    let end = 0;
     let data = dataAt;
-    look();
-    // One long text is decoded faster than its parts. If it has as many characters as bytes, the lengths are the same.
-    let all: string | undefined;
-    const text = (length: number): string => {
-      if (length === 0) return '';
-      const from = end;
-      end += length;
-      all ??= decoder.decode(bytes.subarray(start, start + size));
-      return all.length === size ? all.slice(from, end) : decoder.decode(bytes.subarray(start + from, start + end));
-    };
+    const last = at / 8 + count;
     // Number by number, because this runs for every message.
-    for (; index < last; index += ROW) {
-      look();
-      const [kind, number, a, b, c] = [numbers[index] as Rows, numbers[index + 1] as number, numbers[index + 2] as number, numbers[index + 3] as number, numbers[index + 4] as number];
-      const first = text(numbers[index + 5] as number);
-      const second = text(numbers[index + 6] as number);
-      const third = numbers[index + 7] as number;
-      const size = numbers[index + 8] as number;
-      this.#log?.(rowName(kind), number, { a, b, c, first, second, bytes: third + size });
+    for (let index = at / 8; index < last; index += ROW) {
+      const numbers = this.#view();
+      const kind = numbers[index] as Rows;
+      const number = numbers[index + 1] as number;
+      const a = numbers[index + 2] as number;
+      const b = numbers[index + 3] as number;
+      const c = numbers[index + 4] as number;
+      const dataSize = numbers[index + 8] as number;
+      const textSize = numbers[index + 7] as number;
+      const first = texts.next(numbers[index + 5] as number);
+      const second = texts.next(numbers[index + 6] as number);
+      const third = texts.next(textSize);
+      this.#log?.(rowName(kind), number, { a, b, c, first, second, bytes: textSize + dataSize });
       const failure = error;
       error = undefined;
       if (kind <= Rows.Alarm) {
-        const isAlarm = kind === Rows.Alarm;
-        const publication: Draft<Publication> = { channel: isAlarm ? second : '', data: undefined, time: new Date(b) };
-        if (!isAlarm) {
-          if (first) publication.publisher = { session: first, user: second };
-          if (c > 0) publication.offset = c;
-        }
-        const row: Row = { publication, error: undefined, size: third + size };
-        const own = a > 0 ? bytes.slice(data, (data += size)) : undefined;
-        if (own && a !== ATTACHMENT) publication.data = own;
+        const bytes = a > 0 ? this.bytes.slice(data, (data += dataSize)) : undefined;
+        const row = kind === Rows.Alarm ? message(second, '', '', b, 0) : message('', first, second, b, c);
+        row.size = textSize + dataSize;
         // A withdrawn alarm has no data.
-        else if (!isAlarm || c >= 0) {
-          try {
-            const json: unknown = JSON.parse(text(third));
-            publication.data = own ? { head: json, bytes: own } : json;
-          } catch (cause) {
-            row.error = new WirehubError(Code.PAYLOAD_MISMATCH, { cause });
-          }
-        }
+        if (kind !== Rows.Alarm || c >= 0) read(row, a, third, bytes);
         if (kind === Rows.Publication) host.onPublication(number, row);
         else if (kind === Rows.Part) parts.push(row);
-        else if (isAlarm) host.onAlarm(first, row, c);
+        else if (kind === Rows.Alarm) host.onAlarm(first, row, c);
         else host.onMember(number, kind === Rows.Joined, row);
         continue;
       }
@@ -205,28 +181,33 @@ export class Machine extends Guard {
           error = toError(number, a > 0, first, second, host.causeOf(number));
           break;
         case Rows.State:
-          host.onState(number, first, second, a, text(third), b < 0 ? undefined : b, failure);
+          host.onState(number, first, second, a, third, b < 0 ? undefined : b, failure);
           break;
         case Rows.Subscribed:
           host.onSubscribed(number, a);
           break;
         case Rows.Epoch:
-          host.onEpoch(number, text(third));
+          host.onEpoch(number, third);
           break;
         case Rows.Gap:
           host.onGap(number, a);
+          break;
+        case Rows.Members:
+          host.onMembers(number, a, b, parts, failure);
+          parts = [];
           break;
         case Rows.Unsubscribed:
           host.onUnsubscribed(number, failure);
           break;
         case Rows.Offered:
-          host.onOffered(number, text(third));
+          host.onOffered(number, third);
           break;
         case Rows.ContractItem:
-          items.set(text(third), ((BigInt(a) << 32n) | BigInt(number)).toString(16).padStart(16, '0'));
+          items ??= new Map();
+          items.set(third, ((BigInt(a) << 32n) | BigInt(number)).toString(16).padStart(16, '0'));
           break;
         case Rows.Contract:
-          host.onContract(items);
+          host.onContract(items ?? new Map());
           break;
         case Rows.TokenNeeded:
           host.onTokenNeeded(number);
@@ -240,7 +221,75 @@ export class Machine extends Guard {
     }
   }
 
+  /** The bytes of the module's memory. */
+  get bytes(): Uint8Array {
+    this.#view();
+    return this.#bytes;
+  }
+
+  decode(bytes: Uint8Array): string {
+    return this.#decoder.decode(bytes);
+  }
+
+  /** The numbers in the module's memory. Memory that grows takes another place, and the views of the old one are empty. */
+  #view(): Float64Array {
+    if (this.#numbers.length === 0) {
+      const { buffer } = this.#memory;
+      this.#numbers = new Float64Array(buffer);
+      this.#bytes = new Uint8Array(buffer);
+    }
+    return this.#numbers;
+  }
+
   protected override failed(error: WirehubError): void {
     this.#host.onDeath(error);
+  }
+}
+
+/** The texts of a delivery, one after the other. */
+class Texts {
+  readonly #machine: Machine;
+  readonly #start: number;
+  readonly #size: number;
+  #at = 0;
+  /** One long text is decoded faster than its parts. If it has as many characters as bytes, the lengths are the same. */
+  #all: string | undefined;
+
+  constructor(machine: Machine, start: number, size: number) {
+    this.#machine = machine;
+    this.#start = start;
+    this.#size = size;
+  }
+
+  /** The next text, of that many bytes. */
+  next(length: number): string {
+    if (length === 0) return '';
+    const from = this.#at;
+    const end = (this.#at += length);
+    const machine = this.#machine;
+    this.#all ??= machine.decode(machine.bytes.subarray(this.#start, this.#start + this.#size));
+    return this.#all.length === this.#size ? this.#all.slice(from, end) : machine.decode(machine.bytes.subarray(this.#start + from, this.#start + end));
+  }
+}
+
+/** A message without its data. */
+function message(channel: string, session: string, user: string, time: number, offset: number): Row {
+  const publication: Draft<Publication> = { channel, data: undefined, time: new Date(time) };
+  if (session) publication.publisher = { session, user };
+  if (offset > 0) publication.offset = offset;
+  return { publication, error: undefined, size: 0 };
+}
+
+/** Reads the data of a message: JSON, bytes, or both. */
+function read(row: Row, content: number, text: string, bytes: Uint8Array | undefined): void {
+  if (bytes && content !== ATTACHMENT) {
+    row.publication.data = bytes;
+    return;
+  }
+  try {
+    const json: unknown = JSON.parse(text);
+    row.publication.data = bytes ? { head: json, bytes } : json;
+  } catch (cause) {
+    row.error = new WirehubError(Code.PAYLOAD_MISMATCH, { cause });
   }
 }

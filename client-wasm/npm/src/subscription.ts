@@ -9,6 +9,7 @@ import {
   UnsubscribedEvent,
   type SubscriptionEventMap,
 } from './events.js';
+import type { Channels } from './channels.js';
 import type { Client } from './client.js';
 import { Feed, type QueueOptions } from './feed.js';
 import type { HistoryPage, Member, Position } from './history.js';
@@ -67,6 +68,7 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
   /** Resolves when the subscription is active for the first time; rejects if it is refused or ends before. */
   readonly ready: Promise<void>;
   readonly #client: Client;
+  readonly #channels: Channels;
   readonly #feed: Feed<Publication<M>>;
   /** Those of publications. */
   readonly #listeners = new Listeners();
@@ -79,14 +81,15 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
   #settle!: (error?: WirehubError) => void;
 
   /** @internal */
-  constructor(channel: string, queue: QueueOptions, resumes: boolean, client: Client, leave: () => void) {
+  constructor(channel: string, queue: QueueOptions, resumes: boolean, client: Client, channels: Channels, leave: () => void) {
     super();
     this.channel = channel;
     // A subscription that continues from a position is like one that was active before.
     this.#begun = resumes;
     this.#client = client;
+    this.#channels = channels;
     this.#leave = leave;
-    this.#feed = new Feed(queue, (publication) => this.#listeners.call(this, new PublicationEvent(publication) as PublicationEvent<never>));
+    this.#feed = new Feed(queue, (publication) => this.#listeners.call(new PublicationEvent(publication, this)));
     this.ready = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve());
     });
@@ -104,7 +107,10 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
    * leaves.
    */
   get members(): Members<I> {
-    this.#members ??= new Members<I>(this as unknown as Subscription<unknown, I>);
+    if (!this.#members) {
+      const { members = [], membersError } = this.#channels.watchMembers(this as unknown as Subscription) ?? {};
+      this.#members = new Members(members as readonly Member<I>[], membersError);
+    }
     return this.#members;
   }
 
@@ -161,13 +167,6 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
     else super.removeEventListener(type, listener as EventListener | null, options);
   }
 
-  /** Calls the listeners of an event. */
-  override dispatchEvent(event: Event): boolean {
-    if (!(event instanceof PublicationEvent)) return super.dispatchEvent(event);
-    this.#listeners.call(this, event as PublicationEvent<never>);
-    return true;
-  }
-
   /** @internal */
   onPublication(publication: Publication<M>, bytes: number): void {
     const held = this.#held;
@@ -219,6 +218,11 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
     if (words && this.#begun) this.dispatchEvent(new GapEvent(words));
   }
 
+  /** @internal The list of members is another one, or can't be read. */
+  onMembers(list: readonly Member[], error: WirehubError | undefined): void {
+    this.#members?.onChange(list as readonly Member<I>[], error);
+  }
+
   /** @internal The connection is lost: the server has to confirm the subscription again. */
   onLost(): void {
     if (this.#state === 'subscribed') this.#state = 'subscribing';
@@ -229,6 +233,7 @@ export class Subscription<M = unknown, I = unknown> extends EventTarget implemen
     this.#state = 'unsubscribed';
     this.#settle(error ?? new WirehubError(Code.CANCELLED));
     this.#feed.end(error);
+    this.onMembers([], undefined);
     this.dispatchEvent(new UnsubscribedEvent(error));
   }
 }

@@ -71,7 +71,7 @@ test('a failure in the middle of an event ends the client once', async () => {
   const publishing = new Promise((resolve) => {
     subscription.addEventListener('publication', () => {
       fail(socket);
-      resolve(assert.rejects(client.publish('chat:lobby', 'hi', { volatile: true }), isDead));
+      resolve(assert.rejects(client.publish('chat:lobby', 'hi'), isDead));
     });
   });
   socket.receive(frame(0, ANSWER.publication, [...text(1, 'chat:lobby'), ...text(3, '1')]));

@@ -83,8 +83,7 @@ class Server {
     const channel = /[a-z]+:[a-z]+/.exec(words)?.[0];
     const answers = {
       connect: () => [ANSWER.connected, text(1, 'session-1')],
-      subscribe: () => [ANSWER.subscribed, [...text(1, channel), ...number(2, id)]],
-      history: () => [ANSWER.history, [...nested(1, [...number(1, 1), ...text(2, 'e')]), ...nested(2, publication(channel, { by: 'ann', text: 'earlier' }, 1))]],
+      subscribe: () => [ANSWER.subscribed, [...text(1, channel), ...number(2, id), ...nested(3, text(2, 'e')), ...number(5, 1)]],
       presence: () => [ANSWER.presence, ['ann', 'ben'].flatMap((user) => nested(1, member(user)))],
       publish: () => [ANSWER.published, []],
       call: () => [ANSWER.called, nested(2, new TextEncoder().encode('3'))],
@@ -92,6 +91,8 @@ class Server {
     if (name === 'subscribe') this.subscribed.push(channel);
     const [kind, content] = answers[name]?.() ?? [];
     if (kind !== undefined) this.#socket.receive(frame(id, kind, content));
+    // The last field is the number of earlier messages.
+    if (name === 'subscribe' && body.at(-2) === 0x20) this.publish(channel, { by: 'ann', text: 'earlier' }, 1);
   }
 }
 

@@ -6,10 +6,7 @@ import { Store } from './store.js';
 export interface UseSubscriptionOptions {
   /** How many of the newest messages the list has. Default 100. */
   readonly keep?: number | undefined;
-  /**
-   * How many earlier messages are read from the channel's history, joined with the new ones: none twice, none missing
-   * between. Default 0. They are read again after a gap.
-   */
+  /** With how many of the newest messages in the channel's history the list begins. Default 0. */
   readonly history?: number | undefined;
 }
 
@@ -21,14 +18,14 @@ export interface ChannelView<M = unknown> {
   readonly publications: readonly Publication<M>[];
   /** The reason for which messages before the newest ones are missing, if some are. */
   readonly gap?: GapReason | undefined;
-  /** The reason for which the subscription ended, a message or the history can't be read. */
+  /** The reason for which the subscription ended, or a message can't be read. */
   readonly error?: WirehubError | undefined;
 }
 
 /** @internal Subscribes, or describes why not. */
-export function open(client: Client, channel: string, refused: (error: WirehubError) => void): Subscription | undefined {
+export function open(client: Client, channel: string, refused: (error: WirehubError) => void, history = 0): Subscription | undefined {
   try {
-    return client.subscribe(channel);
+    return client.subscribe(channel, { history });
   } catch (error) {
     refused(error as WirehubError);
     return undefined;
@@ -56,8 +53,6 @@ export class ChannelStore extends Store<ChannelView> {
   readonly #history: number;
   /** The messages that came in the running task. */
   #new: Publication[] = [];
-  /** Changes when what is being read from the history is not wanted any more. */
-  #reading = {};
 
   constructor(client: Client, channel: string | null, { keep = 100, history = 0 }: UseSubscriptionOptions) {
     super({ state: channel === null ? 'unsubscribed' : 'subscribing', publications: [] });
@@ -71,25 +66,17 @@ export class ChannelStore extends Store<ChannelView> {
     if (this.#channel === null) return () => undefined;
     this.reset();
     const ended = (error: WirehubError | undefined): void => this.#change({ state: 'unsubscribed', error });
-    const subscription = open(this.#client, this.#channel, ended);
+    const subscription = open(this.#client, this.#channel, ended, this.#history);
     if (!subscription) return () => undefined;
-    let begun = false;
     subscription.addEventListener('publication', ({ publication }) => {
       if (this.#new.push(publication) > 1) return;
       // Messages come in batches: one list, and one rendering, for each.
       queueMicrotask(() => this.#show());
     });
-    subscription.addEventListener('subscribed', () => {
-      this.#change({ state: 'subscribed' });
-      if (!begun) this.#read();
-      begun = true;
-    });
+    subscription.addEventListener('subscribed', () => this.#change({ state: 'subscribed' }));
     subscription.addEventListener('gap', ({ reason }) => {
       this.#show();
-      // Its messages may have numbers of another history.
-      if (this.#history > 0) this.#change({ gap: reason, publications: [] });
-      else this.#change({ gap: reason });
-      this.#read();
+      this.#change({ gap: reason });
     });
     subscription.addEventListener('error', ({ error }) => this.#change({ error }));
     const unsubscribe = watchEnd(subscription, ended);
@@ -99,7 +86,6 @@ export class ChannelStore extends Store<ChannelView> {
     this.#client.addEventListener('statechange', lost);
     return () => {
       this.#client.removeEventListener('statechange', lost);
-      this.#reading = {};
       unsubscribe();
     };
   }
@@ -111,24 +97,5 @@ export class ChannelStore extends Store<ChannelView> {
   #show(): void {
     const came = this.#new.splice(0);
     if (came.length > 0) this.#change({ publications: [...this.value().publications, ...came].slice(-this.#keep) });
-  }
-
-  /** Reads the history behind the messages that are here already. */
-  #read(): void {
-    if (this.#history === 0 || this.#channel === null) return;
-    const reading = (this.#reading = {});
-    this.#client.history(this.#channel, { limit: this.#history, reverse: true }).then(
-      (page) => {
-        if (this.#reading !== reading) return;
-        this.#show();
-        const { publications } = this.value();
-        const first = publications[0]?.offset ?? Infinity;
-        const earlier = page.publications.reverse().filter(({ offset = 0 }) => offset < first);
-        this.#change({ publications: [...earlier, ...publications].slice(-this.#keep) });
-      },
-      (error: WirehubError) => {
-        if (this.#reading === reading) this.#change({ error });
-      },
-    );
   }
 }
