@@ -1,14 +1,13 @@
 // Builds the package's JavaScript from src/ and the module in dist/wasm: one file for each entry.
 
-import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
-import { buildReact, COMMON, prepare } from './build-extras.mjs';
-import { withShortNames } from './names.mjs';
+import { moduleWithGlue } from './glue.mjs';
 
 const MODULE = 'dist/wasm/wirehub_bg.wasm';
 
+/** The entries of the client itself: each has the module in its own way. */
 const ENTRIES = {
   // For browsers and their bundlers; the module is next to it.
   index: { source: 'web' },
@@ -21,45 +20,21 @@ const ENTRIES = {
 };
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
-const { module, glue } = withShortNames(await readFile(MODULE), await glueFunction());
-// A script works with the module of the same build only: the names of its imports differ between builds.
-const BUILD = `${version}+${createHash('sha256').update(glue).digest('hex').slice(0, 8)}`;
-await writeFile(MODULE, withSection(module, 'wirehub', BUILD));
+const { module, glue, build: ofModule } = await moduleWithGlue(MODULE, version);
+await writeFile(MODULE, module);
 
-/**
- * The glue code that wasm-bindgen makes, as a function. As it is, it knows one instance of the module in a page; a call of
- * the function makes another one.
- */
-async function glueFunction() {
-  const own = 'export { __wbg_get_imports as imports, __wbg_finalize_init as finish };';
-  const contents = "export { Client, Socket, imports, finish } from './dist/wasm/wirehub.js';";
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir: '.' },
-    bundle: true,
-    format: 'esm',
-    write: false,
-    // Drops the loader, which the package has a smaller one for.
-    treeShaking: true,
-    plugins: [
-      {
-        name: 'glue',
-        setup: ({ onLoad }) => onLoad({ filter: /wirehub\.js$/ }, async ({ path }) => ({ contents: `${await readFile(path, 'utf8')}\n${own}` })),
-      },
-    ],
-  });
-  const [, body, exported] = /^(.*)export \{(.*)\};\s*$/s.exec(outputFiles[0].text) ?? [];
-  if (!exported) throw new Error('the glue code of wasm-bindgen has another form than this build expects: adapt build.mjs');
-  const names = exported.replaceAll(/(\w+) as (\w+)/g, '$2: $1');
-  return `export default function () {\n${body}\nreturn {${names}};\n}`;
-}
-
-/** The module with a custom section (WebAssembly Core Specification 2.0, section 5.5.3). */
-function withSection(module, name, text) {
-  const contents = Buffer.concat([Buffer.from([name.length]), Buffer.from(name), Buffer.from(text)]);
-  // Sizes below 128 are one byte.
-  if (contents.length > 127) throw new Error('the section is too long');
-  return Buffer.concat([module, Buffer.from([0, contents.length]), contents]);
-}
+/** The options that every entry has. */
+const COMMON = {
+  define: { VERSION: JSON.stringify(version), BUILD: JSON.stringify(ofModule) },
+  banner: { js: `/*! @wirehub/client ${version}, MIT OR Apache-2.0 */` },
+  // With the sources in it, which are not in the package.
+  sourcemap: true,
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'neutral',
+  target: 'es2022',
+};
 
 const GLUE_PLUGIN = {
   name: 'glue',
@@ -69,18 +44,23 @@ const GLUE_PLUGIN = {
   },
 };
 
-await prepare();
-for (const [name, { source, module, ...options }] of Object.entries(ENTRIES)) {
+for (const file of ['LICENSE-MIT', 'LICENSE-APACHE']) await copyFile(`../../${file}`, file);
+for (const [name, { source, module: inFile, ...options }] of Object.entries(ENTRIES)) {
   await build({
     ...COMMON,
     entryPoints: ['src/index.ts'],
     outfile: `dist/${name}.js`,
-    define: { ...COMMON.define, BUILD: JSON.stringify(BUILD) },
     plugins: [GLUE_PLUGIN],
-    alias: { '#source': `./src/source/${source}.ts`, ...(module && { '#base64': module }) },
+    alias: { '#source': `./src/source/${source}.ts`, ...(inFile && { '#base64': inFile }) },
     ...options,
   });
 }
-await buildReact();
+// The hooks for React. The client comes from the package's main entry, so that there is one class of it.
+await build({
+  ...COMMON,
+  entryPoints: ['src/react/index.ts'],
+  outfile: 'dist/react.js',
+  external: ['react', '@wirehub/client'],
+});
 // Only the types of the entries belong to the package.
 await rm('dist/source', { recursive: true, force: true });
