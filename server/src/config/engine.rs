@@ -8,9 +8,13 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::Config;
+use super::mistakes::Mistakes;
+#[cfg(feature = "redis")]
+use super::redis::RedisSection;
+use super::redis::RedisUrl;
 use super::units::{Bytes, Span};
-use crate::Error;
-use crate::ErrorKind;
+use crate::{Builder, Error, ErrorKind};
 
 /// The engine of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -51,6 +55,105 @@ impl FromStr for EngineKind {
             .into_iter()
             .find(|kind| kind.name() == text)
             .ok_or_else(|| Error::new(ErrorKind::Usage, "unknown engine: write memory, disk or redis"))
+    }
+}
+
+/// The chosen engine.
+impl Config {
+    /// The engine.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    /// The directory of the engine on disk.
+    pub fn data_directory(&self) -> &Path {
+        self.disk.path()
+    }
+
+    /// Replaces the engine, the directory of the one on disk, and the servers of the one in Redis.
+    pub(crate) fn replace_engine(
+        &mut self,
+        engine: Option<EngineKind>,
+        data: Option<PathBuf>,
+        redis: Option<RedisUrl>,
+    ) {
+        self.engine = engine.unwrap_or(self.engine);
+        if let Some(data) = data {
+            self.disk.set_path(data);
+        }
+        if let Some(redis) = redis {
+            self.redis.set_url(redis);
+        }
+    }
+
+    /// The engines that are not in use, and whose sections have settings.
+    pub(crate) fn idle_engine_sections(&self) -> impl Iterator<Item = EngineKind> {
+        let sections = [(EngineKind::Disk, self.disk.is_set()), (EngineKind::Redis, self.redis.is_set())];
+        let own = self.engine;
+        sections.into_iter().filter(move |(kind, is_set)| *kind != own && *is_set).map(|(kind, _)| kind)
+    }
+
+    /// Opens the engine for a hub. [`Self::apply_observed`] has checked the settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Engine`]: its data can't be opened, or its servers can't be used. [`ErrorKind::Config`]: a file of its section
+    /// has changed since.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async, reason = "the engine in Redis connects"))]
+    pub(crate) async fn open_engine(&self, hub: Builder) -> Result<Builder, Error> {
+        match self.engine {
+            #[cfg(feature = "disk")]
+            EngineKind::Disk => Ok(hub.engine(self.disk.open()?)),
+            #[cfg(feature = "redis")]
+            EngineKind::Redis => {
+                let mut mistakes = Mistakes::default();
+                let options = self.redis.options(&mut mistakes);
+                let incomplete = || self.source.wrong("redis", "it is incomplete: name a server");
+                let options = self.source.check(mistakes, options)?.ok_or_else(incomplete)?;
+                Ok(hub.engine(RedisSection::connect(options).await?))
+            }
+            _ => Ok(self.limits.open_engine(hub)),
+        }
+    }
+
+    pub(super) fn check_engine(&self, hub: &Builder, mistakes: &mut Mistakes) {
+        if let Some(feature) = self.missing_engine() {
+            let words = format!(
+                "this program has no such engine: build it with the feature `{feature}`, or write \"memory\""
+            );
+            return mistakes.note("engine", words);
+        }
+        let is_memory = self.engine == EngineKind::Memory;
+        if hub.has_engine() && (!is_memory || self.limits.bounds_engine()) {
+            let key = if is_memory { "limits.kept_bytes" } else { "engine" };
+            return mistakes.note(key, "this program has an engine of its own: remove the key");
+        }
+        if !is_memory && self.limits.bounds_engine() {
+            let words =
+                "it bounds the engine in memory: remove it, and bound each namespace's history instead";
+            mistakes.note("limits.kept_bytes", words);
+        }
+        self.check_redis(mistakes);
+    }
+
+    /// The engine, if this program is built without it.
+    fn missing_engine(&self) -> Option<EngineKind> {
+        let is_missing = match self.engine {
+            EngineKind::Memory => false,
+            EngineKind::Disk => cfg!(not(feature = "disk")),
+            EngineKind::Redis => cfg!(not(feature = "redis")),
+        };
+        is_missing.then_some(self.engine)
+    }
+
+    /// Checks the settings of the engine in Redis, without a connection.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_self, reason = "there is no such engine"))]
+    pub(super) fn check_redis(&self, mistakes: &mut Mistakes) {
+        #[cfg(feature = "redis")]
+        if self.engine == EngineKind::Redis {
+            self.redis.options(mistakes);
+        }
+        #[cfg(not(feature = "redis"))]
+        let _ = mistakes;
     }
 }
 
