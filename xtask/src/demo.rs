@@ -1,9 +1,8 @@
 //! `cargo xtask demo`: from a fresh clone to a page in the browser.
 
 use std::{
-    fs, io,
+    io,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     process::Command,
 };
 
@@ -11,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     build_client,
-    console::{Console, Log, Step},
+    console::{Console, Step},
     page, process,
     project::Project,
     setup, yew,
@@ -20,7 +19,7 @@ use crate::{
 /// The default address of the demo.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
-pub(crate) const SERVER_STEP: Step<'static> =
+const SERVER_STEP: Step<'static> =
     Step { name: "server", what: "building the demo server", slow: Some("1 to 2 min the first time") };
 
 /// The cargo profile of the demo's server.
@@ -44,63 +43,19 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_
     };
     console.finish(server_build)?;
     println!("\nOpen http://{listen}/ in a browser, in two windows if you like. Ctrl-C stops the server.\n");
-    let mut server = server(project);
+    let mut server = process::command(project.binary(PROFILE, PROGRAM));
+    server.current_dir(project.root()).args(["serve", "--demo"]);
     server.args(["--listen", &listen.to_string(), "--static"]).arg(project.path(page));
     // A restart of the demo keeps its rooms.
     server.args(["--engine", "disk", "--data"]).arg(project.path(DATA));
     run_in_our_place(&mut server)
 }
 
-/// Builds the demo's server, which is the program `wirehub`, with the page if it is built.
-pub(crate) fn build_server(project: &Project, log: &mut Log) -> Result<()> {
-    build_program(project, log).map(|_| ())
-}
-
-/// Builds the program `wirehub`, with the page if it is built, and returns its path.
-pub(crate) fn build_program(project: &Project, log: &mut Log) -> Result<PathBuf> {
-    let page = project.path(page::BUILT);
-    let mut build = program_build(project);
-    if page.is_dir() {
-        build.env("WIREHUB_DEMO_PAGE", page);
-    }
-    log.run(&mut build)?;
-    Ok(project.binary(PROFILE, PROGRAM))
-}
-
-/// The build without the page, for which nothing has to be built before.
 fn program_build(project: &Project) -> Command {
     let mut build = process::command("cargo");
     build.current_dir(project.root());
     build.args(["build", "--package", "wirehub-cli", "--bin", PROGRAM, "--profile", PROFILE]);
     build
-}
-
-/// The built server of the demo. Further arguments have to name an engine.
-fn server(project: &Project) -> Command {
-    let mut server = process::command(project.binary(PROFILE, PROGRAM));
-    server.current_dir(project.root()).args(["serve", "--demo"]);
-    server
-}
-
-/// The built server of the demo, with its messages in memory.
-pub(crate) fn server_in_memory(project: &Project) -> Command {
-    let mut server = server(project);
-    server.args(["--engine", "memory"]);
-    server
-}
-
-/// The built server of the demo, with its messages in a new directory.
-pub(crate) fn server_on_disk(project: &Project) -> Result<Command> {
-    let data = project.scratch_dir().join("demo-data");
-    match fs::remove_dir_all(&data) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", data.display()));
-        }
-        _ => {}
-    }
-    let mut server = server(project);
-    server.args(["--engine", "disk", "--data"]).arg(data);
-    Ok(server)
 }
 
 fn expect_free(listen: SocketAddr) -> Result<()> {

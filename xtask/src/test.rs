@@ -3,6 +3,7 @@
 mod counts;
 mod demo_server;
 mod features;
+mod program;
 mod steps;
 
 use std::{

@@ -8,11 +8,10 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{Context, Needs, TestStep, demo_server::DemoServer, features};
+use super::{Context, Needs, TestStep, demo_server::DemoServer, features, program};
 use crate::{
     api_docs, build_client,
     console::{Log, Step},
-    demo,
     fingerprint::Fingerprint,
     fuzz, page, process, size, tidy, yew,
 };
@@ -171,10 +170,10 @@ pub(super) const STEPS: &[TestStep] = &[
         run: |context, log| silent(page::ensure_built(context.project, context.tools()?, log)),
     },
     TestStep {
-        step: demo::SERVER_STEP,
+        step: Step { name: "server", what: "building the server for the following steps", slow: None },
         needs: Needs::Toolchain,
         has_tests: false,
-        run: |context, log| silent(demo::build_server(context.project, log)),
+        run: |context, log| silent(program::build(context, log)),
     },
     TestStep {
         step: Step { name: "chromium", what: "the client's tests in Chromium", slow: Some("about 1 min") },
@@ -321,8 +320,8 @@ fn client_in_browser(
     log: &mut Log,
     browser: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Result<String> {
-    demo::build_server(context.project, log)?;
-    let mut server = demo::server_in_memory(context.project);
+    program::build(context, log)?;
+    let mut server = program::demo_in_memory(context);
     // The tests' page comes from a server of the test runner, on a port of its own.
     let server = DemoServer::start(server.args(["--allow-origin", "http://127.0.0.1:*"]), log)?;
     let stage = stage(context, log)?;
@@ -383,7 +382,7 @@ fn npm_server_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     build_client::ensure_built(context.project, tools, log)?;
     let mut test = tools.npm(&context.project.path(build_client::PACKAGE));
     test.args(["run", "test:server"])
-        .env("WIREHUB", demo::build_program(context.project, log)?)
+        .env("WIREHUB", program::build(context, log)?)
         .env("CHROMIUM", &browsers.chromium)
         .env("FIREFOX", &browsers.firefox)
         .env("GECKODRIVER", &browsers.geckodriver);
@@ -407,15 +406,15 @@ fn scenarios_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
 fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let (tools, browsers) = (context.tools()?, context.browsers()?);
     page::ensure_built(context.project, tools, log)?;
-    demo::build_server(context.project, log)?;
+    program::build(context, log)?;
 
     // The page in the program is the one that was built.
-    let server = DemoServer::start(&mut demo::server_on_disk(context.project)?, log)?;
+    let server = DemoServer::start(&mut program::demo_on_disk(context)?, log)?;
     let mut test = tools.npm(&context.project.path("www"));
     test.arg("test")
         .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
         // For the tests that stop and start a server of their own.
-        .env("WIREHUB", demo::server_in_memory(context.project).get_program())
+        .env("WIREHUB", program::path(context.project))
         .env("CHROMIUM", &browsers.chromium)
         .env("FIREFOX", &browsers.firefox)
         .env("GECKODRIVER", &browsers.geckodriver);
@@ -428,9 +427,7 @@ fn operators_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let (tools, browsers) = (context.tools()?, context.browsers()?);
     let folder = node_tools(context, "operators", log)?;
     let mut test = tools.npm(&folder);
-    test.arg("test")
-        .env("WIREHUB", demo::build_program(context.project, log)?)
-        .env("CHROMIUM", &browsers.chromium);
+    test.arg("test").env("WIREHUB", program::build(context, log)?).env("CHROMIUM", &browsers.chromium);
     log.run(&mut test)?;
     Ok("pictures: target/artefacts".to_owned())
 }
@@ -451,9 +448,9 @@ fn frameworks_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
 fn test_packed(context: &Context<'_>, folder: &Path, log: &mut Log) -> Result<String> {
     let tools = context.tools()?;
     let tarball = build_client::ensure_built(context.project, tools, log)?;
-    demo::build_server(context.project, log)?;
+    program::build(context, log)?;
 
-    let mut server = demo::server_in_memory(context.project);
+    let mut server = program::demo_in_memory(context);
     // Each project is served from a port of its own.
     let origins = ["--allow-origin", "http://127.0.0.1:*", "--allow-origin", "http://localhost:*"];
     let server = DemoServer::start(server.args(origins), log)?;
@@ -461,7 +458,7 @@ fn test_packed(context: &Context<'_>, folder: &Path, log: &mut Log) -> Result<St
     test.arg("test")
         .env("WIREHUB_TEST_SERVER", format!("ws://{}/ws", server.address()))
         .env("WIREHUB_TARBALL", tarball)
-        .env("WIREHUB", demo::build_program(context.project, log)?)
+        .env("WIREHUB", program::build(context, log)?)
         .env("CHROMIUM", &context.browsers()?.chromium);
     log.run(&mut test)?;
     silent(server.stop())
@@ -471,10 +468,10 @@ fn yew_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let tools = context.tools()?;
     yew::lint(context.project, log)?;
     yew::build(context.project, tools, log)?;
-    demo::build_server(context.project, log)?;
+    program::build(context, log)?;
 
     let folder = node_tools(context, "packaging", log)?;
-    let mut server = demo::server_in_memory(context.project);
+    let mut server = program::demo_in_memory(context);
     let server = DemoServer::start(server.arg("--static").arg(context.project.path(yew::FOLDER)), log)?;
     let mut test = tools.npm(&folder);
     test.args(["run", "test:yew"])
@@ -513,9 +510,14 @@ fn leaves_no_trace(context: &Context<'_>, log: &mut Log) -> Result<String> {
     Ok(String::new())
 }
 
-fn cargo(context: &Context<'_>) -> Command {
+/// The program has the page in it once that is built. Every step says so, because a step that says otherwise compiles it again.
+pub(super) fn cargo(context: &Context<'_>) -> Command {
     let mut cargo = process::command("cargo");
     cargo.current_dir(context.project.root());
+    let page = context.project.path(page::BUILT);
+    if page.is_dir() {
+        cargo.env("WIREHUB_DEMO_PAGE", page);
+    }
     cargo
 }
 
