@@ -2,23 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
-use std::sync::Arc;
 
 use wirehub_common::ChannelName;
 use wirehub_common::frame::{Position, Publication};
-use wirehub_hub::namespace::History;
 
-use crate::channels::Channel;
-use crate::clock::{milliseconds, unix_milliseconds};
-use crate::error::{DiskError, DiskErrorKind};
+use crate::channel_in_batch::ChannelInBatch;
+use crate::clock::unix_milliseconds;
+use crate::error::DiskError;
 use crate::figures::Figures;
 use crate::keys::bucket_of;
 use crate::queue::{Answer, Publish, Request, Then};
-use crate::read::{Found, first_where, guarded, read_heads, read_state};
-use crate::record::{
-    AgeRecord, ChannelState, Head, Header, KeyRecord, Run, Stored, ValueRecord, run_key, split_run_key,
-};
-use crate::shared::{KEPT, Shared};
+use crate::read::{guarded, read_state};
+use crate::record::{AgeRecord, ChannelState, Header, KeyRecord, Run, ValueRecord, run_key, split_run_key};
+use crate::shared::Shared;
 use crate::store::{Changes, Space, Store, corrupt};
 
 /// A batch in the making.
@@ -30,7 +26,7 @@ pub(crate) struct Building<'a> {
     /// The time of [`Shared::time`], and that of [`Shared::clock`] for keys.
     pub(crate) now: u64,
     pub(crate) clock: u64,
-    works: Vec<Work>,
+    channels: Vec<ChannelInBatch>,
     index: HashMap<ChannelName, usize>,
     /// The keys of this batch's publishes.
     new_keys: HashMap<Vec<u8>, KeyRecord>,
@@ -42,26 +38,6 @@ pub(crate) struct Building<'a> {
     settled: Vec<ChannelName>,
     replies: Vec<Reply>,
     has_requests: bool,
-}
-
-/// A channel that a batch changes.
-struct Work {
-    name: ChannelName,
-    channel: Arc<Channel>,
-    state: ChannelState,
-    /// The name of its epoch.
-    epoch: Arc<str>,
-    history: Option<History>,
-    /// The oldest publication that readers see until the batch is delivered.
-    oldest_seen: u64,
-    /// The offset of the first new publication, and every new one.
-    first_new: u64,
-    new: Vec<Stored>,
-    /// The publications for subscribers, with and without history.
-    deliveries: Vec<Publication>,
-    /// The channel is here because it has something to tidy up.
-    is_visited: bool,
-    is_removed: bool,
 }
 
 enum Reply {
@@ -97,7 +73,7 @@ impl<'a> Building<'a> {
             changes: Changes::default(),
             now,
             clock,
-            works: Vec::new(),
+            channels: Vec::new(),
             index: HashMap::new(),
             new_keys: HashMap::new(),
             removed_ages: HashSet::new(),
@@ -147,9 +123,9 @@ impl<'a> Building<'a> {
     }
 
     fn touch(&mut self, channel: &ChannelName, needed_until: u64) -> Result<usize, DiskError> {
-        let index = self.work(channel)?;
-        if let Some(work) = self.works.get_mut(index) {
-            work.state.needed_until = work.state.needed_until.max(needed_until);
+        let index = self.channel(channel)?;
+        if let Some(changed) = self.channels.get_mut(index) {
+            changed.state.needed_until = changed.state.needed_until.max(needed_until);
         }
         Ok(index)
     }
@@ -160,9 +136,9 @@ impl<'a> Building<'a> {
             Publication { channel, payload, time: unix_milliseconds(), publisher, offset: 0 };
         if history.is_none() && key.is_empty() {
             let index = self.index.get(&publication.channel);
-            return Ok(match index.and_then(|index| self.works.get_mut(*index)) {
-                Some(work) => {
-                    work.deliveries.push(publication);
+            return Ok(match index.and_then(|index| self.channels.get_mut(*index)) {
+                Some(changed) => {
+                    changed.deliveries.push(publication);
                     Published::with_batch(None)
                 }
                 None => {
@@ -171,14 +147,14 @@ impl<'a> Building<'a> {
                 }
             });
         }
-        let index = self.work(&publication.channel)?;
+        let index = self.channel(&publication.channel)?;
         let (now, clock, batch) = (self.now, self.clock, self.header.batch);
         let shared = self.shared;
-        let Some(work) = self.works.get_mut(index) else { return Ok(Published::with_batch(None)) };
+        let Some(changed) = self.channels.get_mut(index) else { return Ok(Published::with_batch(None)) };
         let position =
             |known: &KeyRecord| (known.offset != 0).then(|| shared.position(known.epoch, known.offset));
         if !key.is_empty() {
-            let record = KeyRecord::key(work.state.id, &key);
+            let record = KeyRecord::key(changed.state.id, &key);
             if let Some(known) = self.new_keys.get(&record) {
                 return Ok(Published::with_batch(position(known)));
             }
@@ -188,13 +164,14 @@ impl<'a> Building<'a> {
         }
         self.has_requests = true;
         if let Some(history) = history {
-            publication.offset = work.append(&publication, &history, now);
+            publication.offset = changed.append(&publication, &history, now);
         }
         let offset = publication.offset;
-        let answer = (offset != 0).then(|| Position { offset, epoch: work.epoch.as_ref().into() });
+        let answer = (offset != 0).then(|| Position { offset, epoch: changed.epoch.as_ref().into() });
         if !key.is_empty() {
-            let id = work.state.id;
-            let known = KeyRecord { published: clock, offset: publication.offset, epoch: work.state.epoch };
+            let id = changed.state.id;
+            let known =
+                KeyRecord { published: clock, offset: publication.offset, epoch: changed.state.epoch };
             let record = KeyRecord::key(id, &key);
             let bucket = bucket_of(clock);
             let age_key = AgeRecord::key(bucket, id, batch, self.new_keys.len() as u64);
@@ -202,10 +179,10 @@ impl<'a> Building<'a> {
             self.changes.put(Space::Keys, &record, known.encode(&record));
             self.changes.put(Space::Ages, &age_key, age.encode(&age_key));
             self.new_keys.insert(record, known);
-            work.state.keys.add(bucket);
+            changed.state.keys.add(bucket);
             self.header.keys = self.header.keys.saturating_add(1);
         }
-        work.deliveries.push(publication);
+        changed.deliveries.push(publication);
         Ok(Published::with_batch(answer))
     }
 
@@ -214,7 +191,7 @@ impl<'a> Building<'a> {
     }
 
     /// The number of the channel's entry in this batch. A new channel is created.
-    fn work(&mut self, name: &ChannelName) -> Result<usize, DiskError> {
+    fn channel(&mut self, name: &ChannelName) -> Result<usize, DiskError> {
         if let Some(index) = self.index.get(name) {
             return Ok(*index);
         }
@@ -233,8 +210,8 @@ impl<'a> Building<'a> {
         // An id that was given in a failed batch.
         self.header.next_id = self.header.next_id.max(state.id.saturating_add(1));
         let (oldest_seen, first_new) = (state.oldest, state.newest.saturating_add(1));
-        let index = self.works.len();
-        self.works.push(Work {
+        let index = self.channels.len();
+        self.channels.push(ChannelInBatch {
             name: name.clone(),
             channel,
             epoch: self.shared.epoch_name(state.epoch).into(),
@@ -263,18 +240,18 @@ impl<'a> Building<'a> {
 
     /// Adds a channel to the batch because it has something to tidy up.
     pub(crate) fn tidy(&mut self, name: &ChannelName) -> Result<(), DiskError> {
-        let index = self.work(name)?;
+        let index = self.channel(name)?;
         let (now, clock) = (self.now, self.clock);
-        let Some(work) = self.works.get_mut(index) else { return Ok(()) };
-        work.is_visited = true;
-        work.state.keys.expire(crate::keys::first_kept(clock));
-        let is_expired = work.state.is_empty() || work.state.newest_expires <= now;
-        if is_expired && work.state.needed_until <= now && work.state.keys.total() == 0 {
+        let Some(changed) = self.channels.get_mut(index) else { return Ok(()) };
+        changed.is_visited = true;
+        changed.state.keys.expire(crate::keys::first_kept(clock));
+        let is_expired = changed.state.is_empty() || changed.state.newest_expires <= now;
+        if is_expired && changed.state.needed_until <= now && changed.state.keys.total() == 0 {
             // From here on, a new subscriber asks the writer. One that came before is seen by the hub.
-            work.channel.lock().is_leaving = true;
-            work.is_removed = !self.shared.target.get().is_some_and(|target| target.is_wanted(name));
-            if !work.is_removed {
-                work.channel.lock().is_leaving = false;
+            changed.channel.lock().is_leaving = true;
+            changed.is_removed = !self.shared.target.get().is_some_and(|target| target.is_wanted(name));
+            if !changed.is_removed {
+                changed.channel.lock().is_leaving = false;
             }
         }
         Ok(())
@@ -282,14 +259,14 @@ impl<'a> Building<'a> {
 
     /// The finished batch.
     pub(crate) fn finish(mut self) -> Batch {
-        let mut works = std::mem::take(&mut self.works);
+        let mut channels = std::mem::take(&mut self.channels);
         let mut budget = SWEPT;
-        for work in &mut works {
-            if let Err(error) = self.finish_work(work, &mut budget) {
+        for changed in &mut channels {
+            if let Err(error) = self.finish_channel(changed, &mut budget) {
                 // The channel is damaged: its older publications stay. Everything new is written.
-                tracing::error!(%error, channel = %work.name, "the history can't be trimmed");
+                tracing::error!(%error, channel = %changed.name, "the history can't be trimmed");
             }
-            self.write_work(work);
+            self.write_channel(changed);
         }
         for (key, value) in std::mem::take(&mut self.values) {
             match value {
@@ -301,33 +278,33 @@ impl<'a> Building<'a> {
         Batch {
             header: self.header,
             changes: self.changes,
-            works,
+            channels,
             direct: self.direct,
             settled: self.settled,
             replies: self.replies,
         }
     }
 
-    fn finish_work(&mut self, work: &mut Work, budget: &mut u64) -> Result<(), DiskError> {
-        work.state.keys.expire(crate::keys::first_kept(self.clock));
-        let excess = work.state.keys.total().saturating_sub(self.shared.options.channel_keys);
+    fn finish_channel(&mut self, changed: &mut ChannelInBatch, budget: &mut u64) -> Result<(), DiskError> {
+        changed.state.keys.expire(crate::keys::first_kept(self.clock));
+        let excess = changed.state.keys.total().saturating_sub(self.shared.options.channel_keys);
         if excess > 0 {
-            let Work { state, .. } = work;
+            let ChannelInBatch { state, .. } = changed;
             crate::keys::forget(self, state, excess)?;
         }
-        if let Err(error) = work.trim(self.shared, self.store, self.now) {
-            work.drop_unreadable(self.shared, self.store, &error)?;
-            work.trim(self.shared, self.store, self.now)?;
+        if let Err(error) = changed.trim(self.shared, self.store, self.now) {
+            changed.drop_unreadable(self.shared, self.store, &error)?;
+            changed.trim(self.shared, self.store, self.now)?;
         }
         // Readers may still look for the others until this batch has been delivered. And a batch can't remove what it writes.
-        let end = work.oldest_seen.min(work.first_new);
-        let swept = work.state.swept;
-        if end > swept && (work.is_visited || end.saturating_sub(swept) >= SWEPT_AT_ONCE) {
-            work.state.swept = self.sweep(work.state.id, swept, end, budget);
+        let end = changed.oldest_seen.min(changed.first_new);
+        let swept = changed.state.swept;
+        if end > swept && (changed.is_visited || end.saturating_sub(swept) >= SWEPT_AT_ONCE) {
+            changed.state.swept = self.sweep(changed.state.id, swept, end, budget);
         }
-        if work.state.swept >= work.first_new {
+        if changed.state.swept >= changed.first_new {
             // The following ones were never written.
-            work.state.swept = work.state.swept.max(work.state.oldest);
+            changed.state.swept = changed.state.swept.max(changed.state.oldest);
         }
         Ok(())
     }
@@ -356,144 +333,28 @@ impl<'a> Building<'a> {
         }
     }
 
-    fn write_work(&mut self, work: &mut Work) {
-        let trimmed = work.new.partition_point(|stored| stored.publication.offset < work.state.oldest);
-        for piece in Run::pieces(work.new.get(trimmed..).unwrap_or_default()) {
-            let (key, value) = Run::encode(work.state.id, piece);
+    fn write_channel(&mut self, changed: &mut ChannelInBatch) {
+        let trimmed = changed.new.partition_point(|stored| stored.publication.offset < changed.state.oldest);
+        for piece in Run::pieces(changed.new.get(trimmed..).unwrap_or_default()) {
+            let (key, value) = Run::encode(changed.state.id, piece);
             self.changes.put(Space::Publications, key, value);
         }
-        let name = work.name.as_str().as_bytes();
-        if work.is_removed && work.state.swept > work.state.newest {
+        let name = changed.name.as_str().as_bytes();
+        if changed.is_removed && changed.state.swept > changed.state.newest {
             self.changes.remove(Space::Channels, name);
             return;
         }
-        if work.is_removed {
-            work.is_removed = false;
-            work.channel.lock().is_leaving = false;
+        if changed.is_removed {
+            changed.is_removed = false;
+            changed.channel.lock().is_leaving = false;
         }
         let (is_saved, is_same) = {
-            let loaded = work.channel.lock();
-            (loaded.is_saved, loaded.state == work.state)
+            let loaded = changed.channel.lock();
+            (loaded.is_saved, loaded.state == changed.state)
         };
         if !is_saved || !is_same {
-            self.changes.put(Space::Channels, name, work.state.encode(name));
+            self.changes.put(Space::Channels, name, changed.state.encode(name));
         }
-    }
-}
-
-impl Work {
-    fn append(&mut self, publication: &Publication, history: &History, now: u64) -> u64 {
-        let state = &mut self.state;
-        let is_first = state.is_empty();
-        let expires = state.newest_expires.max(now.saturating_add(milliseconds(history.ttl)));
-        let head = Head { expires, bytes_before: state.bytes };
-        state.newest = state.newest.saturating_add(1);
-        state.newest_expires = expires;
-        state.bytes = state.bytes.saturating_add(publication.payload.data.len() as u64);
-        let needed = now.saturating_add(milliseconds(history.ttl.saturating_add(KEPT)));
-        state.needed_until = state.needed_until.max(needed);
-        if is_first {
-            state.set_oldest(state.newest, head);
-        }
-        let mut publication = publication.clone();
-        publication.offset = state.newest;
-        // A copy, because the original shares its memory with the whole message in which it came.
-        publication.payload.data = bytes::Bytes::copy_from_slice(&publication.payload.data);
-        self.new.push(Stored { publication, head });
-        self.history = Some(*history);
-        state.newest
-    }
-
-    /// Drops the oldest publications from the history, by number, age and bytes.
-    fn trim(&mut self, shared: &Shared, store: &Store, now: u64) -> Result<(), DiskError> {
-        if self.state.is_empty() {
-            return Ok(());
-        }
-        if let Some(history) = self.history {
-            let size = u64::try_from(history.size.max(1)).unwrap_or(u64::MAX);
-            let first = self.state.newest.saturating_add(1).saturating_sub(size);
-            if first > self.state.oldest {
-                let head = self.head(shared, store, first)?;
-                self.state.set_oldest(first, head);
-            }
-        }
-        if self.state.oldest_expires <= now {
-            if self.state.newest_expires <= now {
-                self.state.set_empty();
-                return Ok(());
-            }
-            self.trim_to(shared, store, |_, head| head.expires > now)?;
-        }
-        if let Some(history) = self.history {
-            let (bytes, newest) = (self.state.bytes, self.state.newest);
-            let limit = u64::try_from(history.bytes).unwrap_or(u64::MAX);
-            let fits = |head: &Head| bytes.saturating_sub(head.bytes_before) <= limit;
-            if bytes.saturating_sub(self.state.bytes_before) > limit {
-                self.trim_to(shared, store, |offset, head| fits(head) || offset == newest)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops the publications up to the newest unreadable one from the history: otherwise it would never be trimmed again.
-    fn drop_unreadable(
-        &mut self,
-        shared: &Shared,
-        store: &Store,
-        error: &DiskError,
-    ) -> Result<(), DiskError> {
-        if error.kind() != DiskErrorKind::Corrupt {
-            return Err(error.clone());
-        }
-        let (id, oldest, newest) = (self.state.id, self.state.oldest, self.first_new.saturating_sub(1));
-        let Some(offset) = crate::read::newest_unreadable(shared, store, id, oldest, newest)? else {
-            return Err(error.clone());
-        };
-        shared.damaged.add(&self.name, id, offset, error);
-        let first = offset.saturating_add(1);
-        if first > self.state.newest {
-            self.state.set_empty();
-        } else {
-            let head = self.head(shared, store, first)?;
-            self.state.set_oldest(first, head);
-        }
-        Ok(())
-    }
-
-    fn trim_to(
-        &mut self,
-        shared: &Shared,
-        store: &Store,
-        is_kept: impl Fn(u64, &Head) -> bool,
-    ) -> Result<(), DiskError> {
-        let (oldest, newest) = (self.state.oldest, self.state.newest);
-        let found = first_where(oldest, newest, |offset| {
-            let head = self.head(shared, store, offset)?;
-            Ok(Some((head, is_kept(offset, &head))))
-        })?;
-        match found {
-            Found::At(offset, head) => self.state.set_oldest(offset, head),
-            Found::None | Found::Missing => self.state.set_empty(),
-        }
-        Ok(())
-    }
-
-    /// The head of a publication: a new one, one in memory, or one on the disk.
-    fn head(&self, shared: &Shared, store: &Store, offset: u64) -> Result<Head, DiskError> {
-        let new = offset.checked_sub(self.first_new).and_then(|index| usize::try_from(index).ok());
-        if let Some(stored) = new.and_then(|index| self.new.get(index)) {
-            return Ok(stored.head);
-        }
-        if let Some(head) = self.channel.lock().head(offset) {
-            return Ok(head);
-        }
-        let heads = read_heads(store, shared, self.state.id, offset, READ_AHEAD)?;
-        let Some(head) = heads.first().copied() else {
-            let reason = format!("the publication {offset} of the channel `{}` is missing", self.name);
-            return Err(corrupt(&shared.path, &reason));
-        };
-        self.channel.lock().window = (offset, heads);
-        Ok(head)
     }
 }
 
@@ -507,7 +368,7 @@ fn read_key(store: &Store, shared: &Shared, key: &[u8]) -> Result<Option<KeyReco
 pub(crate) struct Batch {
     pub(crate) header: Header,
     pub(crate) changes: Changes,
-    works: Vec<Work>,
+    channels: Vec<ChannelInBatch>,
     direct: Vec<Publication>,
     settled: Vec<ChannelName>,
     replies: Vec<Reply>,
@@ -520,26 +381,26 @@ impl Batch {
             shared.deliver(publication);
         }
         let mut states = Vec::new();
-        for work in self.works {
+        for changed in self.channels {
             // Under the channel's lock: a reader sees the publications of this batch and their deliveries, or neither.
-            let mut loaded = work.channel.lock();
-            loaded.state = work.state.clone();
+            let mut loaded = changed.channel.lock();
+            loaded.state = changed.state.clone();
             loaded.is_saved = true;
-            Figures::add(&shared.figures.stored, work.new.len());
-            for stored in work.new {
+            Figures::add(&shared.figures.stored, changed.new.len());
+            for stored in changed.new {
                 shared.channels.remember(&mut loaded, stored);
             }
-            for publication in work.deliveries {
-                let epoch = if publication.offset == 0 { &shared.no_epoch } else { &work.epoch };
+            for publication in changed.deliveries {
+                let epoch = if publication.offset == 0 { &shared.no_epoch } else { &changed.epoch };
                 if let Some(target) = shared.target.get() {
                     target.deliver(publication, epoch);
                 }
             }
             drop(loaded);
-            if work.is_removed {
-                shared.channels.remove(&work.name);
+            if changed.is_removed {
+                shared.channels.remove(&changed.name);
             }
-            states.push(work.state);
+            states.push(changed.state);
         }
         shared.queue.settle(self.settled.iter());
         for reply in self.replies {
@@ -557,8 +418,8 @@ impl Batch {
 
     /// Answers every request with a failure.
     pub(crate) fn fail(&mut self, shared: &Shared, error: &DiskError) {
-        for work in &self.works {
-            work.channel.lock().is_leaving = false;
+        for changed in &self.channels {
+            changed.channel.lock().is_leaving = false;
         }
         for publication in self.direct.drain(..) {
             shared.deliver(publication);
@@ -620,6 +481,3 @@ const SWEPT: u64 = 4096;
 
 /// The number of publications of a channel at which requests remove them: looking for their records costs more than the removal.
 const SWEPT_AT_ONCE: u64 = 64;
-
-/// The number of publications that are read at once to trim a history.
-const READ_AHEAD: u64 = 64;

@@ -18,6 +18,7 @@
 
 mod backups;
 mod batch;
+mod channel_in_batch;
 mod channels;
 mod check;
 mod clock;

@@ -81,6 +81,8 @@ pub(crate) struct Store {
     path: PathBuf,
     database: Database,
     spaces: [Keyspace; 6],
+    /// The size at which the memory of a space has to be sealed before anything is added, in bytes.
+    max_memory: u64,
 }
 
 pub(crate) type Value = fjall::UserValue;
@@ -126,7 +128,8 @@ impl Store {
         };
         let [a, b, c, d, e, f] = Space::ALL.map(space);
         let spaces = [a?, b?, c?, d?, e?, f?];
-        Ok(Self { path: path.to_owned(), database, spaces })
+        let max_memory = options.memtable_bytes.saturating_mul(2);
+        Ok(Self { path: path.to_owned(), database, spaces, max_memory })
     }
 
     /// The folder of the store.
@@ -218,11 +221,24 @@ impl Store {
 
     /// Waits while the storage has too much to tidy up. It would wait itself, but for ever if its own threads have failed.
     fn wait_for_room(&self) -> Result<(), DiskError> {
+        self.seal_large_memory()?;
         while self.spaces.iter().any(|space| {
             space.sealed_memtable_count() > MAX_SEALED || space.l0_table_count() > MAX_YOUNG_TABLES
         }) {
             self.database.persist(PersistMode::Buffer).map_err(|error| failure(&self.path, error))?;
             std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// Begins a new memory for each space whose present one is too large, so that the old one is written into a table. The storage
+    /// does that on its own threads, which have a low priority: the memory would grow until they get to it.
+    fn seal_large_memory(&self) -> Result<(), DiskError> {
+        use fjall::AbstractTree as _;
+        for space in &self.spaces {
+            if space.tree.active_memtable().size() > self.max_memory {
+                space.rotate_memtable().map_err(|error| failure(&self.path, error))?;
+            }
         }
         Ok(())
     }
@@ -281,7 +297,7 @@ impl Snapshot<'_> {
 
 /// Runs work on a thread with a lower priority, and catches its panics. The threads that the work starts inherit the priority: the
 /// storage's own ones, which write tables and merge them. On a busy core they would take as much of it as the writer, and a
-/// publish would wait for half a second, four times a minute. If they get too little, the writer waits for them,
+/// publish would wait for a fifth of a second now and then. If they get too little, the writer waits for them,
 /// see [`Store::wait_for_room`].
 fn in_background<T: Send>(work: impl FnOnce() -> T + Send) -> std::thread::Result<T> {
     std::thread::scope(|scope| {
