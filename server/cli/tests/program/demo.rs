@@ -115,6 +115,7 @@ async fn a_key_is_one_user_under_every_name_and_the_others_hear_of_it() {
 
     let lobby = Room::new("lobby").unwrap();
     let mut heard = ann.subscribe(&lobby).unwrap();
+    in_time(heard.ready()).await.unwrap();
     in_time(ann.publish(&lobby, &text(1))).await.unwrap();
     let said = next(&mut heard).await;
     assert!(
@@ -247,8 +248,10 @@ async fn every_reading_comes_in_its_order_and_the_last_minutes_are_kept() {
     let mut trail = ann.subscribe(&Trail::new("server").unwrap()).unwrap();
     let kept = Frame::decode(&next(&mut trail).await).unwrap();
     assert!(kept.times.len() > 1 && kept.times.last() > Some(&500.0), "{kept:?}");
+    // Somebody who comes later.
+    let ben = server.person("b", "Ben").await;
     let mut again =
-        ann.subscribe_with(&Trail::new("server").unwrap(), SubscribeOptions::new().history(600)).unwrap();
+        ben.subscribe_with(&Trail::new("server").unwrap(), SubscribeOptions::new().history(600)).unwrap();
     let oldest = Frame::decode(&next(&mut again).await).unwrap();
     assert!(oldest.first <= kept.first);
 }
