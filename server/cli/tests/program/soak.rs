@@ -98,7 +98,7 @@ async fn fifty_people_lose_and_double_nothing_while_lines_break_and_the_server_r
         tokio::time::sleep(Duration::from_millis(400)).await;
         lines[cuts % LINES].cut();
         cuts += 1;
-        // Twice within the minute.
+        // Twice or three times.
         let due = u32::try_from(begun.elapsed().as_secs() * 3 / seconds.max(1)).unwrap();
         if due > restarts && in_time(operator.call::<Restart>(&Nothing {})).await.is_ok() {
             restarts = due;
