@@ -30,13 +30,20 @@ class RustPanel implements Mounted {
   constructor(root: HTMLElement, app: App) {
     this.#app = app;
     root.append(
-      make('header', { class: 'panel-head' }, make('h1', {}, 'Rust')),
-      make('p', { class: 'hint' }, 'Two clients in one room. On the left is a WebAssembly module from Rust that has its own connection, decodes each message into the server’s own types and writes into this page. On the right is the package in TypeScript. Write in either.'),
       make(
         'div',
-        { class: 'rust-columns' },
-        make('section', { class: 'card' }, make('h2', {}, 'Rust'), this.#rust),
-        make('section', { class: 'card' }, make('h2', {}, 'TypeScript'), this.#typescript),
+        { class: 'rust-panel' },
+        make(
+          'header',
+          { class: 'panel-head' },
+          make('div', {}, make('h1', {}, 'Rust in the page'), make('p', { class: 'hint' }, 'Two clients in one room. The first is a WebAssembly module: it has its own connection, decodes each message into the types of the server, and writes into this page. The second is the package in TypeScript.')),
+        ),
+        make(
+          'div',
+          { class: 'rust-columns' },
+          make('section', { class: 'card' }, make('h2', {}, 'Rust'), this.#rust),
+          make('section', { class: 'card' }, make('h2', {}, 'TypeScript'), this.#typescript),
+        ),
       ),
     );
   }
