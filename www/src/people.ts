@@ -59,10 +59,15 @@ export class People {
     this.changes.notify();
   }
 
-  #changed(members: Members<Person>): void {
+  /** The members of a channel have the name with which their session began: it counts only if there is no other. */
+  meet(members: Members<Person>): void {
     for (const { user, info } of members) {
-      if (user !== '' && info !== undefined && !this.#names.has(user)) this.#names.set(user, info.name);
+      if (info !== undefined && !this.#names.has(user)) this.learn(user, info.name);
     }
+  }
+
+  #changed(members: Members<Person>): void {
+    this.meet(members);
     this.changes.notify();
   }
 }

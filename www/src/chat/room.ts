@@ -128,7 +128,10 @@ export class Room implements Talk {
       if (code !== undefined && this.#app.link.kind !== 'closed') this.#refusal = reason;
       this.changes.notify();
     }, { signal });
-    subscription.members.addEventListener('change', () => this.#reportPeople(), { signal });
+    subscription.members.addEventListener('change', () => {
+      this.#app.people.meet(subscription.members);
+      this.#reportPeople();
+    }, { signal });
     this.changes.notify();
   }
 

@@ -1,5 +1,5 @@
 import type { Connection, Link } from '../client';
-import { find, setText } from '../dom';
+import { find, make, setText } from '../dom';
 
 /** The interval in ms at which the round trip of a visible page is measured. */
 const MEASURE_EVERY = 5_000;
@@ -46,7 +46,11 @@ export class ConnectionView {
   }
 
   #showBadge(link: Link): void {
-    setText(this.#text, badgeText(link, this.#roundTrip));
+    const text = badgeText(link);
+    const measured = this.#roundTrip === undefined ? '' : `${this.#roundTrip < 1 ? '<1' : Math.round(this.#roundTrip)} ms`;
+    // On a phone only the measured time is visible.
+    if (link.kind === 'connected' && measured !== '') this.#text.replaceChildren(make('span', { class: 'link-word' }, `${text} · `), measured);
+    else setText(this.#text, text);
     if (link.kind === 'reconnecting' && secondsLeft(link.retryAt) > 0) {
       this.#tick = setTimeout(() => this.#showBadge(link), 250);
     }
@@ -61,12 +65,12 @@ export class ConnectionView {
   }
 }
 
-function badgeText(link: Link, roundTrip: number | undefined): string {
+function badgeText(link: Link): string {
   switch (link.kind) {
     case 'connecting':
       return 'Connecting…';
     case 'connected':
-      return roundTrip === undefined ? 'Connected' : `Connected · ${roundTrip < 1 ? '<1' : Math.round(roundTrip)} ms`;
+      return 'Connected';
     case 'reconnecting': {
       const seconds = secondsLeft(link.retryAt);
       return seconds > 0 ? `Reconnecting in ${seconds} s` : 'Reconnecting…';

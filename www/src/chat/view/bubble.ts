@@ -70,7 +70,7 @@ export function unsentBubble(entry: Unsent, me: Pick<Message, 'user' | 'name'>, 
   const { draft, state, failure, progress } = entry;
   const image = draft.image && make('div', { class: 'shot loaded' }, make('img', { src: draft.image.url, alt: draft.image.file, width: draft.image.width, height: draft.image.height }));
   if (draft.image && image) fit(image, draft.image.width, draft.image.height);
-  const { item, foot } = bubble({ ...me, own: true, text: draft.text, image });
+  const { item, foot } = bubble({ user: me.user, name: me.name, own: true, text: draft.text, image });
   item.classList.add(state === 'failed' ? 'failed' : 'pending');
   item.dataset['id'] = entry.id;
   if (state === 'failed') {

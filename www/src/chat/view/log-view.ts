@@ -202,7 +202,10 @@ export class LogView {
       next.focus();
     } else if (event.key === 'Enter' && item instanceof HTMLElement && event.target === item) {
       const entry = [...this.#items].find(([, each]) => each === item)?.[0];
-      if (entry?.kind === 'message' && this.#talk?.react !== undefined) this.#openPicker(entry, item);
+      if (entry?.kind !== 'message' || this.#talk?.react === undefined) return;
+      // The key would press the button that gets the focus.
+      event.preventDefault();
+      this.#openPicker(entry, item);
     }
   }
 

@@ -3,7 +3,6 @@ import { avatar } from '../../avatar';
 import { button, find, make, setText, showFieldError } from '../../dom';
 import type { RoomInfo } from '../../generated/contract';
 import { parseRoom } from '../../names';
-import { counted } from '../../words';
 import type { Talk } from '../talk';
 
 /** Rooms of other people shown at most; the fullest come first. */
@@ -120,7 +119,7 @@ export class Side {
     count.hidden = !isUnread && people === 0;
     count.className = isUnread ? 'count' : 'count quiet';
     const number = isUnread ? talk.unread : people;
-    count.replaceChildren(String(number), make('span', { class: 'visually-hidden' }, isUnread ? counted(number, ' unread message').replace(/^\S+/, '') : number === 1 ? ' person' : ' people'));
+    count.replaceChildren(String(number), make('span', { class: 'visually-hidden' }, nounOf(number, isUnread)));
     link.classList.toggle('has-unread', isUnread);
     if (talk.address === this.#current?.address) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
@@ -137,4 +136,9 @@ export class Side {
     list.append(row.item);
     return row;
   }
+}
+
+function nounOf(count: number, isUnread: boolean): string {
+  if (isUnread) return count === 1 ? ' unread message' : ' unread messages';
+  return count === 1 ? ' person' : ' people';
 }
