@@ -63,7 +63,7 @@ export class AlarmStack {
     const origin = from === undefined ? 'The rule' : from === this.#app.me.user ? 'You' : name;
     const acknowledge = button({ class: 'primary' }, () => this.#app.alarms.acknowledge(id), 'Acknowledge');
     return make(
-      'article',
+      'div',
       { class: `alarm-card ${severity}`, role: 'alert' },
       icon(severity),
       make('div', { class: 'alarm-words' }, make('p', { class: 'alarm-text', dir: 'auto' }, make('span', { class: 'visually-hidden' }, `Alarm, ${severity}: `), text), make('p', { class: 'hint' }, `${origin} · ${personal ? 'to you' : 'to everyone'}`)),

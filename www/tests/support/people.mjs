@@ -126,7 +126,7 @@ export class Person {
   async userAt(other) {
     const name = await this.name();
     const row = other.page.locator('#people-list a').filter({ has: other.page.locator('.row-name', { hasText: exactly(name) }) });
-    await row.waitFor();
+    await row.waitFor({ state: 'attached' });
     return row.getAttribute('data-user');
   }
 
@@ -184,6 +184,8 @@ function newKey() {
 
 /** Runs in the page, before its own script, at each load. */
 function haveName([name, key]) {
+  // A page such as about:blank has no storage.
+  if (location.protocol !== 'http:') return;
   if (localStorage.getItem('wirehub-demo.me') === null) localStorage.setItem('wirehub-demo.me', JSON.stringify({ key, name }));
 }
 
