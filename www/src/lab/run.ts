@@ -39,10 +39,10 @@ export class Run {
   readonly #app: App;
   readonly #channel: `lab:${string}`;
   readonly #name: string;
-  readonly #startedAt = performance.now();
+  #startedAt = 0;
   /** The server's senders, each with the highest number that it promised. A server that is gone promises no more. */
   readonly #servers = new Map<string, number | undefined>();
-  readonly #sending: ReturnType<typeof setInterval>;
+  #sending: ReturnType<typeof setInterval> | undefined;
   #stopped = false;
   #loading = false;
   #subscription: Subscription<LabMessage> | undefined;
@@ -54,7 +54,6 @@ export class Run {
     const id = crypto.randomUUID();
     this.#channel = `lab:${id}`;
     this.#name = `page-${id.slice(0, 8)}`;
-    this.#sending = setInterval(() => this.#send(), TICK);
   }
 
   get stopped(): boolean {
@@ -99,13 +98,14 @@ export class Run {
   join(client: DemoClient, signal: AbortSignal): void {
     const subscription = client.subscribe(this.#channel, { since: this.#position, signal });
     this.#subscription = subscription;
+    // A message from before the subscription would not come.
+    subscription.ready.then(() => this.#begin(), (error: unknown) => this.#fail(error));
     subscription.addEventListener('gap', () => (this.gaps += 1));
     subscription.addEventListener('publication', ({ publication: { data, offset, epoch } }) => {
       if (offset !== undefined && epoch !== undefined) this.#position = { offset, epoch };
       this.checker.take(data);
       if (data.sender === this.#name) this.slowest = Math.max(this.slowest, Date.now() - data.sent);
     });
-    void this.#load();
   }
 
   /** Another server can't keep the promise of the one before. */
@@ -114,6 +114,12 @@ export class Run {
     if (name === undefined) return;
     const { started } = await this.#app.client.call('demo.server', {});
     if (!name.endsWith(String(started))) this.#servers.set(name, undefined);
+  }
+
+  #begin(): void {
+    if (this.#stopped || this.#sending !== undefined) return;
+    this.#startedAt = performance.now();
+    this.#sending = setInterval(() => this.#send(), TICK);
   }
 
   /** Sends the messages that are due. The key makes a repetition after a lost connection the same message. */

@@ -17,7 +17,7 @@ type Kind = 'cut' | 'hold' | 'expiry' | 'restart';
 export class Troubles {
   readonly element: HTMLElement;
   readonly #app: App;
-  readonly #list = make('ol', { class: 'remarks', role: 'log', 'aria-label': 'What happened' });
+  readonly #list = make('ol', { class: 'remarks' });
   readonly #restart: HTMLButtonElement;
   readonly #note = make('p', { class: 'hint' });
   readonly #counts = new Map<Kind, number>();
@@ -44,7 +44,7 @@ export class Troubles {
         this.#restart,
       ),
       this.#note,
-      this.#list,
+      make('div', { role: 'log', 'aria-label': 'What happened' }, this.#list),
     );
     app.links.add(({ kind }) => this.#follow(kind));
     this.#follow(app.link.kind);
@@ -120,5 +120,5 @@ export class Troubles {
 
 /** A button with an explanation. */
 function tile(name: string, about: string, press: () => void): HTMLButtonElement {
-  return button({ class: 'trouble', 'aria-label': name, 'aria-description': about }, press, make('span', {}, name), make('small', {}, about));
+  return button({ class: 'trouble' }, press, make('span', {}, name), ' ', make('small', {}, about));
 }
