@@ -8,9 +8,10 @@ import { tap, type Tapped } from './tap';
 const KEPT = 1_000;
 /** Rows in the list. */
 const SHOWN = 200;
-/** The summary of a frame is cut there. */
+/** The summary of a frame is cut there, and the name of a channel in it. */
 const SUMMARY = 140;
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 });
+const NAME = 16;
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23' });
 
 /** A frame in the list, with the WebSocket message around it. */
 interface Entry {
@@ -101,7 +102,7 @@ function row({ frame, message, together, summary }: Entry): HTMLLIElement {
   const arrow = make('span', { class: 'arrow', role: 'img', 'aria-label': direction }, isSent ? '↑' : '↓');
   const kind = make('span', { class: 'kind' }, frame.kind);
   const size = make('span', { class: 'size' }, sizeOf(frame.size));
-  const line = make('summary', {}, time, arrow, kind, make('span', { class: 'frame-text' }, summary), size);
+  const line = make('summary', {}, time, arrow, kind, make('span', { class: 'frame-text', title: summary }, shorten(summary)), size);
   const details = make('details', {}, line);
   details.addEventListener('toggle', () => {
     if (details.childElementCount > 1) return;
@@ -116,8 +117,14 @@ function summarize({ body }: Frame): string {
   const { channel, name, offset, ...rest } = body;
   const head = [channel, name, offset === undefined ? undefined : `#${String(offset)}`].filter((part) => part !== undefined).map(String);
   const content = 'data' in rest ? rest['data'] : rest;
-  const text = [...head, isEmpty(content) ? '' : toJson(content)].join(' ').trim();
-  return text.length > SUMMARY ? `${text.slice(0, SUMMARY)}…` : text;
+  return [...head, isEmpty(content) ? '' : toJson(content)].join(' ').trim().slice(0, 2 * SUMMARY);
+}
+
+/** Leaves room for the content behind a long name. */
+function shorten(summary: string): string {
+  const [name = '', ...rest] = summary.split(' ');
+  const isLong = name.length > NAME && !name.startsWith('{');
+  return [isLong ? `${name.slice(0, NAME)}…` : name, ...rest].join(' ').slice(0, SUMMARY);
 }
 
 function isEmpty(content: unknown): boolean {

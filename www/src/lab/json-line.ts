@@ -32,6 +32,11 @@ export class JsonLine {
     this.#token = token;
   }
 
+  /** Connects, unless it is connected. */
+  open(): Promise<Socket> {
+    return (this.#socket ??= this.#open());
+  }
+
   /** Calls `demo.echo` on the server. */
   async echo(text: string): Promise<string> {
     const { called } = await this.#command({ call: { name: 'demo.echo', data: { text } } });
@@ -52,7 +57,7 @@ export class JsonLine {
   }
 
   async #command(request: object): Promise<Reply> {
-    return this.#send(await (this.#socket ??= this.#open()), request);
+    return this.#send(await this.open(), request);
   }
 
   #send(socket: Socket, request: object): Promise<Reply> {

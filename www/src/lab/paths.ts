@@ -6,6 +6,8 @@ import type { JsonLine } from './json-line';
 export interface Path {
   readonly title: string;
   readonly about: string;
+  /** Connects, if the path has a connection of its own: that does not count as a trip. */
+  open?(): Promise<unknown>;
   /** Sends that many characters or bytes. Resolves when they are back, unchanged. */
   trip(size: number): Promise<void>;
 }
@@ -29,6 +31,7 @@ export function paths(app: App, json: JsonLine): readonly Path[] {
     {
       title: 'JSON',
       about: 'The same call written by hand: lines of JSON over a plain WebSocket, as any tool can send them.',
+      open: () => json.open(),
       async trip(size) {
         const text = textOf(size);
         expectSame(await json.echo(text), text);
@@ -37,6 +40,7 @@ export function paths(app: App, json: JsonLine): readonly Path[] {
     {
       title: 'Text',
       about: 'A text message over a plain WebSocket to /echo, with the package’s Socket.',
+      open: () => echo.open(),
       async trip(size) {
         const text = textOf(size);
         expectSame(await echo.exchange(text), text);
@@ -45,6 +49,7 @@ export function paths(app: App, json: JsonLine): readonly Path[] {
     {
       title: 'Binary',
       about: 'Bytes over the same WebSocket to /echo.',
+      open: () => echo.open(),
       async trip(size) {
         const bytes = crypto.getRandomValues(new Uint8Array(size));
         expectSame(String(await echo.exchange(bytes)), String(bytes));
@@ -74,8 +79,12 @@ class EchoLine {
     this.#url = url;
   }
 
+  open(): Promise<Socket> {
+    return (this.#socket ??= this.#open());
+  }
+
   async exchange(data: Data): Promise<Data> {
-    const socket = await (this.#socket ??= this.#open());
+    const socket = await this.open();
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       void socket.send(data);

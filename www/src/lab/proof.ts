@@ -70,7 +70,7 @@ export class Proof {
     setText(this.#toggle, run === undefined || run.stopped ? 'Start the proof' : 'Stop and count');
     this.#table.hidden = this.#details.hidden = run === undefined;
     this.#rows.replaceChildren(...(run?.senders ?? []).map((sender) => this.#row(sender)));
-    if (run !== undefined) setText(this.#details, `The checker reads only the numbers in the messages. ${this.#record}Slowest message: ${counted(Math.round(run.slowest), 'millisecond')}.${run.gaps > 0 ? ` The client itself reports ${counted(run.gaps, 'gap')}.` : ''}`);
+    if (run !== undefined) setText(this.#details, `The checker reads only the numbers in the messages. ${this.#record}The slowest message took ${(run.slowest / 1_000).toFixed(1)} seconds.${run.gaps > 0 ? ` The client itself reports ${counted(run.gaps, 'gap')}.` : ''}`);
   }
 
   #press(): void {

@@ -9,7 +9,7 @@ import { tap } from './tap';
 const HOLD = 5_000;
 /** Older remarks are removed. */
 const REMARKS = 30;
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
 type Kind = 'cut' | 'hold' | 'expiry' | 'restart';
 
