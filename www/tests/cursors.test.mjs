@@ -47,7 +47,7 @@ async function shows(person, wanted, token = '--series-1') {
 const pointer = (person) =>
   person.page.evaluate(() => {
     const board = document.querySelector('.board');
-    const { transform } = document.querySelector('.cursor:not([hidden])').style;
+    const { transform } = document.querySelector('.cursor:not(.is-own)').style;
     const [, x, y] = /translate\(([\d.]+)px, ([\d.]+)px\)/.exec(transform) ?? [];
     return [Number(x) / board.clientWidth, Number(y) / board.clientHeight];
   });
@@ -57,7 +57,7 @@ test('everybody sees the others’ pointers move, with their names', async () =>
   const [ada, grace] = [await artist(board), await artist(board)];
   await ada.reads('.cursor-people', /^\S*Here with you: /);
   await ada.page.mouse.move(...(await place(ada, 0.1, 0.2)));
-  await grace.page.waitForSelector('.cursor-name:not(:empty)');
+  await grace.page.waitForSelector('.cursor:not(.is-own) .cursor-name:not(:empty)');
   const places = [];
   const moving = (async () => {
     for (let step = 0; step <= 20; step += 1) {
@@ -70,14 +70,14 @@ test('everybody sees the others’ pointers move, with their names', async () =>
     await grace.page.waitForTimeout(20);
   }
   await moving;
-  await grace.waitFor(() => Number(/translate\(([\d.]+)px/.exec(document.querySelector('.cursor:not([hidden])').style.transform)[1]) / document.querySelector('.board').clientWidth > 0.79);
+  await grace.waitFor(() => Number(/translate\(([\d.]+)px/.exec(document.querySelector('.cursor:not(.is-own)').style.transform)[1]) / document.querySelector('.board').clientWidth > 0.79);
   const [x, y] = await pointer(grace);
   assert.ok(Math.abs(x - 0.8) < 0.01 && Math.abs(y - 0.2) < 0.01, `${x}, ${y}`);
   assert.ok(new Set(places).size > 10, `${new Set(places).size} different places`);
   assert.ok(places.every((each, index) => index === 0 || each >= places[index - 1]), 'the pointer jumped back');
   await grace.screenshot('cursors-two');
   await ada.leave();
-  await grace.waitFor(() => document.querySelectorAll('.cursor:not([hidden])').length === 0);
+  await grace.waitFor(() => document.querySelectorAll('.cursor:not(.is-own)').length === 0);
   await grace.leave();
 });
 

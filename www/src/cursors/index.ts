@@ -32,7 +32,7 @@ class Cursors implements Mounted {
   /** Shown while the keys move the pointer: a mouse has its own. */
   readonly #own = arrow('var(--text)');
   readonly #people = make('p', { class: 'cursor-people' });
-  readonly #rate = make('p', { class: 'hint numbers' });
+  readonly #rate = make('p', { class: 'hint numbers cursor-rate' });
   readonly #empty = make('div', { class: 'board-empty' }, make('h2', {}, 'An empty board'), make('p', {}, 'Draw something: everybody here sees it while you draw. In a second window you see your own pointer as others do.'));
   #name = '';
   #cursors: Subscription<Cursor, Person> | undefined;
@@ -58,6 +58,7 @@ class Cursors implements Mounted {
     this.#board.onrenewed = () => this.#draw();
     this.#board.element.append(this.#empty, this.#own.element);
     setText(this.#own.name, 'You');
+    this.#own.element.classList.add('is-own');
     const help = make('p', { id: 'board-help', class: 'hint' }, 'Draw by mouse, finger or pen.', make('span', { class: 'for-keys' }, ' Keys: arrows move the pointer (with Shift in small steps), Space begins and ends a line.'));
     const head = make('header', { class: 'panel-head' }, make('div', {}, make('h1', {}, 'Shared board'), this.#people), tools(this.#sketch, () => this.#undo(), () => this.#clear()));
     root.append(make('div', { class: 'cursors' }, head, make('div', { class: 'board-frame' }, this.#board.element), make('div', { class: 'cursor-foot' }, help, this.#rate)));
@@ -149,7 +150,7 @@ class Cursors implements Mounted {
     this.#showOwn();
     if (now - this.#countedAt < 1_000) return;
     const { messages, points } = this.#sent;
-    setText(this.#rate, messages === 0 ? '' : `Your pointer: ${counted(messages, 'message')} and ${counted(points, 'place')} in the last second`);
+    setText(this.#rate, `Your pointer: ${counted(messages, 'message')}, ${counted(points, 'place')} in the last second`);
     this.#sent = { messages: 0, points: 0 };
     this.#countedAt = now;
   }

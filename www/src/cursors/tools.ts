@@ -23,7 +23,7 @@ export function tools(sketch: Sketch, undo: () => void, clear: () => void): HTML
     dot.style.width = dot.style.height = `${size}px`;
     widths.append(choice('cursor-width', name, dot, width === sketch.width, () => (sketch.width = width)));
   }
-  return make('div', { class: 'cursor-tools' }, colours, widths, button({}, undo, 'Undo'), button({}, clear, 'Clear for everybody'));
+  return make('div', { class: 'cursor-tools' }, colours, widths, button({}, undo, 'Undo'), button({}, clear, 'Clear', make('span', { class: 'visually-hidden' }, ' for everybody')));
 }
 
 function choice(group: string, name: string, picture: HTMLElement, checked: boolean, choose: () => void): HTMLElement {
