@@ -6,6 +6,8 @@ interface Reply {
   readonly called?: { readonly data?: { readonly text?: string } };
   readonly history?: { readonly position: { readonly epoch: string }; readonly publications?: readonly { readonly offset: number; readonly data?: unknown }[]; readonly more?: boolean };
   readonly error?: { readonly code: number; readonly message?: string };
+  /** A piece of a frame that is too large for one message. Nothing is `left` behind the last one. */
+  readonly part?: { readonly stream?: number; readonly left?: number; readonly data: string };
 }
 
 interface Waiting {
@@ -13,8 +15,8 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** Small enough for a reply in one WebSocket message: a longer one would come in parts. */
-const PAGE = 200;
+/** Messages in a page of a history. */
+const PAGE = 500;
 
 /**
  * The protocol by hand, in the subprotocol for people: lines of JSON over a WebSocket. It shows that no library is needed,
@@ -25,6 +27,8 @@ export class JsonLine {
   readonly #token: () => Promise<string>;
   #socket: Promise<Socket> | undefined;
   #waiting = new Map<number, Waiting>();
+  /** The frames that come in parts, by their streams. */
+  #parts = new Map<number, string>();
   #last = 0;
 
   constructor(url: URL, token: () => Promise<string>) {
@@ -85,19 +89,28 @@ export class JsonLine {
   #receive(socket: Socket, batch: string): void {
     // An empty message is a ping, and the answer to it.
     if (batch === '') return void socket.send('');
-    for (const line of batch.split('\n')) {
-      if (line.trim() === '') continue;
-      const reply: Reply = JSON.parse(line);
-      const waiting = this.#waiting.get(reply.id ?? 0);
-      this.#waiting.delete(reply.id ?? 0);
-      if (reply.error === undefined) waiting?.resolve(reply);
-      else waiting?.reject(new Error(reply.error.message || `The server refused it with the code ${reply.error.code}.`));
-    }
+    for (const line of batch.split('\n')) if (line.trim() !== '') this.#frame(JSON.parse(line));
+  }
+
+  #frame({ id = 0, part, error, ...reply }: Reply): void {
+    if (part !== undefined) return this.#part(part);
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (error === undefined) waiting?.resolve(reply);
+    else waiting?.reject(new Error(error.message || `The server refused it with the code ${error.code}.`));
+  }
+
+  #part({ stream = 0, left = 0, data }: NonNullable<Reply['part']>): void {
+    const text = (this.#parts.get(stream) ?? '') + data;
+    if (left > 0) return void this.#parts.set(stream, text);
+    this.#parts.delete(stream);
+    this.#frame(JSON.parse(text));
   }
 
   #lost(): void {
     this.#socket = undefined;
     for (const { reject } of this.#waiting.values()) reject(new Error('The JSON connection was lost. Send again to open a new one.'));
     this.#waiting.clear();
+    this.#parts.clear();
   }
 }
