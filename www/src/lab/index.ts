@@ -16,6 +16,7 @@ export const panel: Panel = { id: 'lab', title: 'Echo & lab', mount: (root, app)
 /** The lab: a proof that nothing is lost, round trips, and every frame on the line. */
 class Lab implements Mounted {
   readonly #proof: Proof;
+  readonly #trips: Trips;
   readonly #frames = new Frames();
   readonly #rates = new Rates();
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -23,8 +24,9 @@ class Lab implements Mounted {
   constructor(root: HTMLElement, app: App) {
     const json = new JsonLine(app.address.hub, () => app.me.token());
     this.#proof = new Proof(app, json);
+    this.#trips = new Trips(app, json);
     const head = make('div', {}, make('h1', {}, 'Echo & lab'), make('p', { class: 'hint' }, 'Break the line and count what arrives. Measure it. See every frame on it.'));
-    const columns = make('div', { class: 'lab-columns' }, make('div', { class: 'lab-column' }, this.#proof.element, new Trips(app, json).element), this.#frames.element);
+    const columns = make('div', { class: 'lab-columns' }, make('div', { class: 'lab-column' }, this.#proof.element, this.#trips.element), this.#frames.element);
     root.append(make('div', { class: 'lab' }, make('header', { class: 'panel-head' }, head, this.#rates.element), columns));
   }
 
@@ -42,6 +44,7 @@ class Lab implements Mounted {
 
   #refresh(): void {
     this.#proof.show();
+    this.#trips.show();
     this.#frames.show();
     this.#rates.show();
   }

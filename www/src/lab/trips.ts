@@ -67,6 +67,11 @@ export class Trips {
     this.#show();
   }
 
+  /** Shows the trips so far, while some are being made. */
+  show(): void {
+    if (this.#busy) this.#show();
+  }
+
   /** Makes that many trips, with at most `together` of them at the same time. */
   async #run(trips: number, together: number): Promise<void> {
     const path = this.#path;
