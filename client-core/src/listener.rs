@@ -8,7 +8,8 @@ use core::time::Duration;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::differing_items;
 use wirehub_common::frame::{Alarm, ContractDigest};
-use wirehub_common::{Bytes, ChannelName, Payload, view};
+use wirehub_common::view::{self, PublicationParts};
+use wirehub_common::{Bytes, ChannelName, Payload};
 
 use crate::{
     ClientState, CommandId, Error, ErrorKind, Event, Gap, MembersChange, Outcome, Recovery, StateChange,
@@ -36,9 +37,9 @@ pub trait Listener {
     /// [`Event::Unsubscribed`].
     fn unsubscribed(&mut self, subscription: SubscriptionId, error: Option<Error>);
     /// [`Event::Publication`].
-    fn publication(&mut self, subscription: SubscriptionId, publication: view::Publication<'_>);
+    fn publication(&mut self, subscription: SubscriptionId, publication: PublicationParts<'_>);
     /// [`Event::Broadcast`].
-    fn broadcast(&mut self, publication: view::Publication<'_>);
+    fn broadcast(&mut self, publication: PublicationParts<'_>);
     /// [`Event::Joined`], or else [`Event::Left`].
     fn moved(&mut self, subscription: SubscriptionId, joined: bool, member: view::Member<'_>);
     /// [`Event::Members`], with the change: a listener may keep the list itself.
@@ -148,12 +149,12 @@ impl Listener for Events {
         self.happened.push(Event::Unsubscribed { subscription, error });
     }
 
-    fn publication(&mut self, subscription: SubscriptionId, publication: view::Publication<'_>) {
+    fn publication(&mut self, subscription: SubscriptionId, publication: PublicationParts<'_>) {
         let publication = publication.read(&self.message);
         self.happened.push(Event::Publication { subscription, publication });
     }
 
-    fn broadcast(&mut self, publication: view::Publication<'_>) {
+    fn broadcast(&mut self, publication: PublicationParts<'_>) {
         self.happened.push(Event::Broadcast(publication.read(&self.message)));
     }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::Position;
-use wirehub_common::view::{self, Movement, Publication, Subscribed, Unsubscribed};
+use wirehub_common::view::{self, Movement, Publication, PublicationParts, Subscribed, Unsubscribed};
 use wirehub_common::{ChannelName, compose};
 
 use super::Core;
@@ -511,7 +511,8 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn handle_publication(&mut self, publication: Publication<'_>) {
-        let channel = publication.channel();
+        let publication = publication.parts();
+        let PublicationParts { channel, offset, .. } = publication;
         let Some(wanted) = self.subscriptions.of_channel(channel) else {
             if channel == BROADCAST {
                 self.listener.broadcast(publication);
@@ -521,7 +522,6 @@ impl<L: Listener> Core<L> {
         if wanted.phase != Phase::Active {
             return;
         }
-        let offset = publication.offset();
         if wanted.has_hole_before(offset) {
             // The channel's policy dropped them for this client. Asking for them again would make it slower still.
             self.listener.gap(wanted.id, Gap::Dropped);

@@ -10,7 +10,7 @@ use wirehub_client_core::{
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::ContractDigest;
-use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
+use wirehub_common::view::{self, Alarm, Member, Payload, PublicationParts};
 use wirehub_common::{Bytes, ChannelName, Content, attachment};
 
 use crate::numbers::{
@@ -68,11 +68,11 @@ impl Output {
         self.row(ERROR, error.code().number().into(), [temporary, 0.0, 0.0], texts, &[]);
     }
 
-    fn publish(&mut self, kind: u8, subscription: u32, publication: Publication<'_>) {
+    fn publish(&mut self, kind: u8, subscription: u32, publication: PublicationParts<'_>) {
+        let PublicationParts { payload, time, publisher, offset, .. } = publication;
         // Every member has a session.
-        let publisher = publication.publisher().map_or(["", ""], |member| [member.session(), member.user()]);
-        let values = [publication.time() as f64, publication.offset() as f64];
-        self.payload(kind, subscription, publication.payload(), values, publisher);
+        let publisher = publisher.map_or(["", ""], |member| [member.session(), member.user()]);
+        self.payload(kind, subscription, payload, [time as f64, offset as f64], publisher);
     }
 
     /// The info of the member takes the place of a message.
@@ -177,11 +177,11 @@ impl Listener for Output {
         self.note(UNSUBSCRIBED, subscription.number(), 0.0, &[]);
     }
 
-    fn publication(&mut self, subscription: SubscriptionId, publication: Publication<'_>) {
+    fn publication(&mut self, subscription: SubscriptionId, publication: PublicationParts<'_>) {
         self.publish(PUBLICATION, subscription.number(), publication);
     }
 
-    fn broadcast(&mut self, publication: Publication<'_>) {
+    fn broadcast(&mut self, publication: PublicationParts<'_>) {
         self.publish(PUBLICATION, NO_SUBSCRIPTION, publication);
     }
 
@@ -238,7 +238,7 @@ impl Listener for Output {
             Ok(OutcomeView::Called(called)) => self.answer(called.payload()),
             Ok(OutcomeView::History(page)) => {
                 for publication in page.publications() {
-                    self.publish(PART, 0, publication);
+                    self.publish(PART, 0, publication.parts());
                 }
                 epoch = page.position().epoch();
                 offset = page.position().offset() as f64;

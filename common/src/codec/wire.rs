@@ -187,22 +187,22 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-pub(super) const WIRE_VARINT: u8 = 0;
+pub(crate) const WIRE_VARINT: u8 = 0;
 pub(super) const WIRE_FIXED64: u8 = 1;
-pub(super) const WIRE_LENGTH: u8 = 2;
+pub(crate) const WIRE_LENGTH: u8 = 2;
 /// Four bytes. None of our fields has this wire type, but unknown fields may.
 const WIRE_FIXED32: u8 = 5;
 
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) number: u32,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u32,
     /// The wire type, one of the `WIRE_` numbers.
-    pub(super) wire: u8,
+    pub(crate) wire: u8,
     /// The value of a variable-length number; 0 for every other wire type.
-    pub(super) value: u64,
+    pub(crate) value: u64,
     /// The content of a field of any other wire type, borrowed from the message.
-    pub(super) part: &'a [u8],
+    pub(crate) part: &'a [u8],
 }
 
 /// Returns the fields of one message, one after the other, up to the first fault.

@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use wirehub_common::frame::{Call, Command, Request, ServerFrame};
+use wirehub_common::view::{Body, Frame, Frames, Member, PublicationParts};
 use wirehub_common::{Codec, Payload};
 
 use crate::proto_file::{ProtoFile, camel_case};
@@ -26,6 +27,25 @@ proptest! {
         for codec in CODECS {
             let bytes = codec.encode_frame(&frame);
             prop_assert_eq!(frames(codec, &bytes), std::slice::from_ref(&frame), "{:?}", codec);
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_publication_in_one_go_are_those_of_its_getters(frame in strategies::frame()) {
+        let bytes = Codec::Protobuf.encode_frame(&frame);
+        if let Some(Ok(Frame { body: Body::Publication(publication), .. })) = Frames::new(&bytes).next() {
+            let PublicationParts { channel, payload, time, publisher, offset } = publication.parts();
+            prop_assert_eq!(
+                (channel, payload.content, payload.data, time, publisher.map(Member::read), offset),
+                (
+                    publication.channel(),
+                    publication.payload().content,
+                    publication.payload().data,
+                    publication.time(),
+                    publication.publisher().map(Member::read),
+                    publication.offset(),
+                )
+            );
         }
     }
 

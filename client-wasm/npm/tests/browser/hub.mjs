@@ -16,11 +16,13 @@ export class Hub {
   #http = createServer((request, response) => void this.#serve(request, response));
   #connections = new Set();
   #accept;
+  #folders;
 
-  /** `accept` is called with each {@link Connection}. */
-  static async start(accept) {
+  /** `accept` is called with each {@link Connection}. `folders` are served besides that of the package, at their paths. */
+  static async start(accept, folders = {}) {
     const hub = new Hub();
     hub.#accept = accept;
+    hub.#folders = { '/dist/': DIST, ...folders };
     hub.#http.on('upgrade', (request, socket) => {
       const key = request.headers['sec-websocket-key'];
       const accepted = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
@@ -49,13 +51,13 @@ export class Hub {
     await once(this.#http, 'close');
   }
 
-  /** `/dist/` is the package; every other path is an empty page. */
+  /** `/dist/` is the package; a path without a folder is an empty page. */
   async #serve(request, response) {
     const { pathname } = new URL(request.url, this.origin);
-    const isPackage = pathname.startsWith('/dist/');
+    const path = Object.keys(this.#folders).find((path) => pathname.startsWith(path));
     try {
-      const content = isPackage ? await readFile(new URL(pathname.slice('/dist/'.length), DIST)) : '<!doctype html><title>test</title>';
-      response.writeHead(200, { 'content-type': TYPES[isPackage ? extname(pathname) : '.html'] }).end(content);
+      const content = path ? await readFile(new URL(pathname.slice(path.length), this.#folders[path])) : '<!doctype html><title>test</title>';
+      response.writeHead(200, { 'content-type': TYPES[path ? extname(pathname) : '.html'] }).end(content);
     } catch {
       response.writeHead(404).end();
     }

@@ -79,6 +79,22 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// The fields with the numbers from 1 on, each if it is present with its wire type. It takes one search for all of
+    /// them.
+    pub(crate) fn fields<const N: usize>(self, wires: [u8; N]) -> [Option<Field<'a>>; N] {
+        let mut found = [None; N];
+        let mut reader = Reader::new(self.0);
+        while let Some(field) = reader.field() {
+            let index = field.number.wrapping_sub(1) as usize;
+            if let (Some(place), Some(wire)) = (found.get_mut(index), wires.get(index))
+                && field.wire == *wire
+            {
+                *place = Some(field);
+            }
+        }
+        found
+    }
+
     fn last(self, number: u32, wire: u8) -> Option<Field<'a>> {
         let mut last = None;
         let mut reader = Reader::new(self.0);
@@ -104,5 +120,10 @@ mod tests {
         let message = Message::new(&[0x08, 0x01, 0x08, 0x02, 0x0a, 0x01, b'x', 0x48, 0x07]);
         assert_eq!((message.number(1), message.text(1), message.number(9)), (2, "x", 7));
         assert_eq!((message.optional(2), message.bytes(2)), (None, &[][..]));
+
+        let values =
+            |wires| message.fields::<2>(wires).map(|field| field.map(|field| (field.value, field.part)));
+        assert_eq!(values([WIRE_VARINT, WIRE_VARINT]), [Some((2, &[][..])), None]);
+        assert_eq!(values([WIRE_LENGTH, WIRE_LENGTH]), [Some((0, &b"x"[..])), None]);
     }
 }
