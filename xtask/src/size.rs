@@ -23,9 +23,9 @@ pub(crate) const STEP: Step<'static> = Step {
 };
 
 /// The largest size of the client, in bytes: module and JavaScript, minified, `gzip -9`. It is a budget, not a race:
-/// readable code is more important than a few bytes. The aim is 30,000, which the client does not meet since the driver is the
-/// Rust one and since lists of members, histories in subscriptions, draining and keys are there: docs/size.md has the log.
-const BUDGET: u64 = 43_000;
+/// readable code is more important than a few bytes. The aim is 30,000, which is out of reach with the Rust driver, lists of
+/// members, histories in subscriptions, draining, keys and attachments: docs/size.md has the log and the parts.
+const BUDGET: u64 = 44_000;
 
 /// The largest size of a page in Rust that has the client, in bytes: the example of `client-wasm/README.md`, with the
 /// page's JSON and its allocator, built as an application builds it.
