@@ -37,7 +37,7 @@ test('a person who comes later sees the earlier messages and reactions, each onc
   const grace = await stage.enter(room);
   await grace.hears('third');
   assert.deepEqual(await grace.texts(), ['first', 'second', 'third']);
-  await grace.page.waitForSelector('.message:has-text("second") .reaction[aria-label="Love: Ada"]');
+  await grace.page.waitForSelector('.message:has-text("second") .reaction[aria-label="Love, 1: Ada"]');
   assert.equal(await grace.page.locator(`#room-list a[data-room="${room}"] .count:not(.quiet)`).count(), 0, 'earlier messages are not news');
   await leave(ada, grace);
 });
@@ -103,11 +103,11 @@ test('a message can be answered and gets reactions, which can be taken back', as
   assert.equal(await answer.locator('.quote').textContent(), 'Ada tea or coffee?');
 
   await react(ada, 'tea', 'Like');
-  await grace.page.waitForSelector('.reaction[aria-label="Like: Ada"][aria-pressed="false"]');
+  await grace.page.waitForSelector('.reaction[aria-label="Like, 1: Ada"][aria-pressed="false"]');
   await grace.page.click('.reaction');
-  await ada.page.waitForSelector('.reaction[aria-label="Like: you and Grace"][aria-pressed="true"]');
+  await ada.page.waitForSelector('.reaction[aria-label="Like, 2: you and Grace"][aria-pressed="true"]');
   await ada.page.click('.reaction');
-  await grace.page.waitForSelector('.reaction[aria-label="Like: you"][aria-pressed="true"]');
+  await grace.page.waitForSelector('.reaction[aria-label="Like, 1: you"][aria-pressed="true"]');
   await leave(ada, grace);
 });
 

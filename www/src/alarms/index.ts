@@ -184,7 +184,7 @@ class Alarms implements Mounted {
 
   #recipient({ user, person, progress }: AlarmRecipient): HTMLElement {
     const name = user === this.#app.me.user ? 'You' : (person?.name ?? this.#app.people.nameOf(user));
-    return make('li', { class: `recipient ${progress}` }, icon(progress === 'acknowledged' ? 'check' : progress === 'received' ? 'reply' : 'send'), make('bdi', {}, name), make('span', { class: 'hint' }, PROGRESS[progress]));
+    return make('li', { class: `recipient ${progress}` }, icon(progress === 'acknowledged' ? 'check' : progress === 'received' ? 'alarms' : 'send'), make('bdi', {}, name), make('span', { class: 'hint' }, PROGRESS[progress]));
   }
 }
 

@@ -18,7 +18,7 @@ export class RuleCard {
   readonly #series = make('select', { id: 'rule-series' });
   readonly #above = make('input', { id: 'rule-above', type: 'number', min: 0, step: 'any', inputmode: 'decimal', 'aria-describedby': 'rule-error' });
   readonly #unit = make('span', { class: 'rule-unit' });
-  readonly #severity = make('select', { id: 'rule-severity' }, ...(['info', 'warning', 'critical'] as const).map((value) => make('option', { value }, value)));
+  readonly #severity = make('select', { id: 'rule-severity' }, make('option', { value: 'info' }, 'Info'), make('option', { value: 'warning' }, 'Warning'), make('option', { value: 'critical' }, 'Critical'));
   readonly #note = make('p', { class: 'hint', role: 'status' });
   readonly #error = make('p', { id: 'rule-error', class: 'field-error', role: 'status' });
   readonly #meter = make('div', { class: 'rule-meter', role: 'img' }, make('span', { class: 'rule-level' }), make('span', { class: 'rule-threshold' }));
@@ -142,7 +142,7 @@ export class RuleCard {
     const top = most ?? Math.max(value, threshold, Number.MIN_VALUE) * 1.25;
     this.#meter.style.setProperty('--level', String(Math.min(1, value / top)));
     this.#meter.style.setProperty('--threshold', String(Math.min(1, threshold / top)));
-    this.#meter.classList.toggle('above', value > threshold);
+    this.#meter.classList.toggle('above', value > threshold && this.#rule?.on === true);
     const words = readable(value, unit);
     setText(this.#now, words);
     this.#meter.setAttribute('aria-label', `${title}: ${words}, threshold ${readable(threshold, unit)}`);

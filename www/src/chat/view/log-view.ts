@@ -162,7 +162,7 @@ export class LogView {
     const chips = talk.log.reactionsTo(message.id).map(({ emoji, people }) => {
       const isMine = people.has(me);
       const names = namedList([...people].map(([user, name]) => (user === me ? 'you' : name)));
-      const label = `${nameOf(emoji)}: ${names}`;
+      const label = `${nameOf(emoji)}, ${people.size}: ${names}`;
       return button({ class: 'reaction', 'aria-pressed': String(isMine), 'aria-label': label, title: label }, () => talk.react?.(message, emoji, !isMine), drawingOf(emoji), make('span', { class: 'numbers' }, String(people.size)));
     });
     const hadFocus = foot.contains(document.activeElement);
