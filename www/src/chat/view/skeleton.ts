@@ -10,6 +10,7 @@ function side(): HTMLElement {
   return make(
     'aside',
     { class: 'side', 'aria-label': 'Conversations' },
+    make('h1', { class: 'side-title' }, 'Chat'),
     make('h2', { id: 'rooms-title' }, 'Rooms'),
     make('nav', { 'aria-labelledby': 'rooms-title' }, make('ul', { id: 'room-list', class: 'rows' })),
     make(
