@@ -45,6 +45,12 @@ export class Feed {
     const history = Math.ceil(this.source.rate * OVERLAP);
     const subscription = this.#app.client.subscribe(`metrics:${this.source.name}`, { history, queue: { bytes: QUEUE } });
     this.#subscription = subscription;
+    // The page was away for longer than this channel remembers: the trail has what is missing.
+    subscription.addEventListener('gap', () => {
+      if (subscription !== this.#subscription) return;
+      this.stop();
+      this.start();
+    });
     void this.#read(subscription);
   }
 

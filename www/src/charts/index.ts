@@ -81,17 +81,20 @@ class Charts implements Mounted {
   async #load(): Promise<void> {
     if (this.#loading) return;
     this.#loading = true;
+    const { client } = this.#app;
     try {
-      const { sources } = await this.#app.client.call('demo.meters', {}, { timeout: Infinity });
+      const { sources } = await client.call('demo.meters', {}, { timeout: Infinity });
       this.#empty.remove();
       for (const source of sources) this.#add(source);
       const [first] = this.#feeds;
       if (first !== undefined) this.#race = new Race(this.#grid, first, this.#theme, this.#app);
       this.#update();
     } catch (error) {
-      if (this.#app.client.state !== 'closed') this.#app.notice(`The charts could not be loaded: ${describe(error)}`);
+      if (client.state !== 'closed') this.#app.notice(`The charts could not be loaded: ${describe(error)}`);
     } finally {
       this.#loading = false;
+      // This client was closed meanwhile, and there is another one.
+      if (client !== this.#app.client) this.#update();
     }
   }
 
