@@ -69,5 +69,5 @@ fn compressed(file: &Path) -> io::Result<Option<Vec<u8>>> {
     encoder.write_all(&content)?;
     let bytes = encoder.finish()?;
     // Pictures and fonts are compressed already.
-    Ok((bytes.len() < content.len() / 10 * 9).then_some(bytes))
+    Ok((bytes.len() < (content.len() / 10).saturating_mul(9)).then_some(bytes))
 }

@@ -22,7 +22,8 @@ pub(crate) fn serve(mut options: ServeOptions) -> ExitCode {
     let demo = Demo::new().restarting();
     let wish = demo.wish();
     let code = options.serve_with(demo.builder(), demo);
-    again(&wish).unwrap_or(code)
+    // A signal during the stop means that somebody wants the end.
+    if code == ExitCode::SUCCESS { again(&wish).unwrap_or(code) } else { code }
 }
 
 /// Runs this program again, at the same address. `None` if nobody wished that.

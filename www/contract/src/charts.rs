@@ -149,6 +149,8 @@ impl std::error::Error for FrameError {}
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
 
     fn frame() -> Frame {

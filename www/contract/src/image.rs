@@ -126,6 +126,8 @@ impl std::error::Error for ImageError {}
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
 
     fn photo() -> Image {

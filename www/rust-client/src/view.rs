@@ -109,8 +109,8 @@ impl View {
 
     /// Adds a message. The list stays at its end if it was there.
     pub(crate) fn line(&self, name: &str, text: &str, time: Duration) {
-        let is_at_end =
-            self.messages.scroll_height() - self.messages.scroll_top() - self.messages.client_height() < 40;
+        let below = self.messages.scroll_height().saturating_sub(self.messages.scroll_top());
+        let is_at_end = below.saturating_sub(self.messages.client_height()) < 40;
         if self.add_line(name, text, time).is_none() {
             self.note("a message can't be shown");
         }

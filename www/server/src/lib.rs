@@ -105,9 +105,6 @@ impl Demo {
     pub fn builder(&self) -> Builder {
         let hub = Hub::builder()
             .contract::<Contract>()
-            .update(|live| {
-                live.commands_per_second(COMMANDS_PER_SECOND);
-            })
             .limits(wirehub_common::Limits { message_bytes: MESSAGE_BYTES, ..Default::default() })
             .queue_bytes(QUEUE_BYTES)
             .authenticate(self.tokens.clone().hook())
@@ -146,9 +143,6 @@ impl Extension for Demo {
         Box::pin(async move { wish.wished().await })
     }
 }
-
-/// Enough for a pointer, a canvas and the lab at once.
-const COMMANDS_PER_SECOND: u32 = 2_000;
 
 /// An image and its description.
 const MESSAGE_BYTES: u32 = 4 * 1024 * 1024;

@@ -307,7 +307,7 @@ impl Machine {
         self.read = Some(now);
         let traffic = |bytes: fn(&NetworkData) -> u64| {
             let Some(networks) = &self.networks else { return f32::NAN };
-            let sum = networks.iter().map(|(_, data)| bytes(data)).fold(0, u64::saturating_add);
+            let sum = networks.values().map(bytes).fold(0, u64::saturating_add);
             match time {
                 Some(time) if time > 0.0 => (sum as f64 / time) as f32,
                 _ => 0.0,
@@ -332,6 +332,8 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
 
     #[test]

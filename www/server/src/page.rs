@@ -170,13 +170,13 @@ mod tests {
     ];
 
     fn get(path: &str, headers: &[(&'static str, &str)]) -> Response {
-        request(Method::GET, path, headers)
+        request(&Method::GET, path, headers)
     }
 
-    fn request(method: Method, path: &str, headers: &[(&'static str, &str)]) -> Response {
+    fn request(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> Response {
         let headers =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        respond(&served(FILES), &method, path, &headers)
+        respond(&served(FILES), method, path, &headers)
     }
 
     fn header_of(response: &Response, name: &str) -> String {
@@ -216,7 +216,7 @@ mod tests {
     async fn a_file_with_a_hash_in_its_name_is_cached_for_ever() {
         let response = get("/assets/app-BkZ1_x-9.js", &[]);
         assert_eq!(header_of(&response, "cache-control"), "public, max-age=31536000, immutable");
-        let head = request(Method::HEAD, "/assets/app-BkZ1_x-9.js", &[]);
+        let head = request(&Method::HEAD, "/assets/app-BkZ1_x-9.js", &[]);
         assert_eq!(header_of(&head, "content-length"), "7");
         assert_eq!(body_of(head).await, "");
     }
@@ -226,6 +226,6 @@ mod tests {
         for path in ["/none", "/../Cargo.toml", "/assets/", "/assets/../index.html"] {
             assert_eq!(get(path, &[]).status(), StatusCode::NOT_FOUND, "{path}");
         }
-        assert_eq!(request(Method::POST, "/", &[]).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(request(&Method::POST, "/", &[]).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

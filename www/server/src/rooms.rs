@@ -78,7 +78,7 @@ impl FromPeople for RoomMessage {
     fn sign(&mut self, true_name: String) {
         match self {
             Self::Text { name, .. } | Self::Image { name, .. } | Self::Reaction { name, .. } => {
-                *name = true_name
+                *name = true_name;
             }
             Self::Seen { .. } => {}
         }

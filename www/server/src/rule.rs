@@ -200,6 +200,8 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -51,6 +51,8 @@ impl<K: Eq + Hash> Throttle<K> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
