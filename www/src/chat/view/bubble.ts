@@ -84,7 +84,7 @@ export function unsentBubble(entry: Unsent, me: Pick<Message, 'user' | 'name'>, 
   return item;
 }
 
-/** Gives an image its place before it is there. */
+/** Reserves the place of an image before it is there. */
 function fit(element: HTMLElement, width: number, height: number): void {
   const scale = Math.min(1, THUMBNAIL / width, THUMBNAIL / height);
   element.style.setProperty('--width', `${Math.max(64, Math.round(width * scale))}px`);

@@ -12,7 +12,7 @@ import { StickToBottom } from './stick-to-bottom';
 /** Messages of one person within this time, in ms, share one name. */
 const GROUP_WITHIN = 5 * 60_000;
 
-/** What the messages need from the panel around them. */
+/** The panel around the messages. */
 export interface LogHost {
   load(image: ImageReference): Promise<string>;
   openImage(image: ImageReference, url: string): void;
