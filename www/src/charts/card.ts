@@ -8,7 +8,7 @@ import { Plot } from './plot';
 import type { Theme } from './theme';
 import type { View } from './view';
 
-/** What all charts share. */
+/** The parts that every chart shares. */
 export interface Shared {
   readonly app: App;
   readonly view: View;

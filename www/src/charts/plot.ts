@@ -23,7 +23,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-d
 /** A chart with more lines is not filled: the areas would hide each other. */
 const FILLED = 2;
 
-/** A chart of several series over time, drawn by uPlot. It passes on what the pointer selects, and draws what it is told. */
+/** A chart of several series over time, drawn by uPlot. It reports the range that the pointer selects. */
 export class Plot {
   /** Called with the range that was selected by dragging. */
   onselect: ((range: Range) => void) | undefined;

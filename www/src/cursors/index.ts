@@ -16,7 +16,7 @@ import { tools } from './tools';
 
 /** The board for an address without one. */
 const MAIN = 'main';
-/** The newest changes of the drawing that are read on arrival: all that the server keeps. */
+/** The newest changes of the drawing that are read on arrival: as many as the server keeps. */
 const HISTORY = 5_000;
 
 export const panel: Panel = { id: 'cursors', title: 'Cursors', mount: (root, app) => new Cursors(root, app) };

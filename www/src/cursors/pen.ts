@@ -7,7 +7,7 @@ const FINE_STEP = 0.005;
 /** A message has that many points at most. */
 const MOST = 64;
 
-/** What the pen does. The points of a picture of the screen come together. */
+/** The actions of the pen. The points of one picture of the screen come together. */
 export interface PenEvents {
   moved(points: CursorPoint[], drawing: boolean): void;
   began(x: number, y: number): void;

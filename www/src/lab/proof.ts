@@ -28,7 +28,7 @@ export class Proof {
   #client: readonly [DemoClient, AbortSignal] | undefined;
   #run: Run | undefined;
   #shown: Verdict = 'idle';
-  /** What the server's record says. */
+  /** The result of the server's own record, in words. */
   #record = '';
 
   constructor(app: App, json: JsonLine) {

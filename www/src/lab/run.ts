@@ -7,14 +7,14 @@ import type { JsonLine } from './json-line';
 
 /** The page gives out numbers this often, in milliseconds. */
 const TICK = 20;
-/** So many of the page's messages wait for their answer at most; the next ones are made when some have it. */
+/** At most this many of the page's messages wait for their answer; the next ones are made when some have it. */
 const UNANSWERED = 400;
 /** The server is asked for the messages of so many seconds at once. */
 const LOAD = 4;
 /** A run ends by itself after that many messages of the page. */
 const LONGEST = 50_000;
 
-/** What a sender has promised: so many numbers, if it still exists. */
+/** A sender, and its promise: a number of messages, if it still exists. */
 export interface Sender {
   readonly name: string;
   readonly title: string;
@@ -75,7 +75,7 @@ export class Run {
     return arrived && this.#answered === this.#sent && !this.#loading;
   }
 
-  /** What the server has kept of this run, counted by the same rules. */
+  /** The messages of this run that the server has kept, counted by the same rules. */
   async record(json: JsonLine): Promise<Checker> {
     const record = new Checker();
     for await (const message of json.history(this.#channel)) record.take(message);
@@ -137,7 +137,7 @@ export class Run {
     void this.#load();
   }
 
-  /** Asks the server for its next messages once it has sent all that it promised. */
+  /** Asks the server for its next messages once it has kept its promise. */
   async #load(): Promise<void> {
     const [name, promised] = [...this.#servers].at(-1) ?? [];
     const isDone = name === undefined || promised === undefined || this.checker.tally(name).highest >= promised;

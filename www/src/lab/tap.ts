@@ -9,7 +9,7 @@ export interface Tapped {
   readonly connection: number;
 }
 
-/** What went through all connections of the page since it was opened. */
+/** The traffic of every connection since the page was opened. */
 export interface Traffic {
   readonly messages: number;
   readonly bytes: number;

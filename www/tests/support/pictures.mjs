@@ -1,4 +1,4 @@
-// What is drawn on a canvas of the page.
+// Pictures on canvases of the page, and of the page.
 
 /**
  * Returns, for each column of pixels in the canvas within `selector`, whether anything of that custom property's colour is
