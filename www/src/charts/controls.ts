@@ -19,7 +19,7 @@ const MOVES: readonly (readonly [sign: string, name: string, act: (view: View) =
   ['›', 'Later', (view) => view.move(0.25)],
 ];
 
-/** The charts' controls: the visible time, pause, and the rates of what arrives. */
+/** The charts' controls: the visible time, pause, and the rates of the readings. */
 export class Controls {
   readonly element = make('div', { class: 'charts-controls' });
   readonly #view: View;

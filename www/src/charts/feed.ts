@@ -14,7 +14,7 @@ const QUEUE = 4 * 1024 * 1024;
 
 /**
  * The readings of a source, from its channels into a store. It runs only while it is wanted. When it begins again, it reads
- * what it missed from the trail, so that the picture has no hole.
+ * the missed readings from the trail, so that the picture has no hole.
  */
 export class Feed {
   readonly source: MeterSource;
@@ -45,7 +45,7 @@ export class Feed {
     const history = Math.ceil(this.source.rate * OVERLAP);
     const subscription = this.#app.client.subscribe(`metrics:${this.source.name}`, { history, queue: { bytes: QUEUE } });
     this.#subscription = subscription;
-    // The page was away for longer than this channel remembers: the trail has what is missing.
+    // The page was away for longer than this channel remembers: the trail has the missing readings.
     subscription.addEventListener('gap', () => {
       if (subscription !== this.#subscription) return;
       this.stop();

@@ -42,7 +42,7 @@ export class Reader {
     void this.#read(subscription);
   }
 
-  /** Ends the loop, and forgets what it has read. */
+  /** Ends the loop, and forgets its readings. */
   reset(): void {
     const subscription = this.#subscription;
     this.#subscription = undefined;

@@ -12,7 +12,7 @@ export interface Tally {
 }
 
 /**
- * Counts numbered messages by what is written in them. It knows nothing of the client, of positions or of reconnects, and
+ * Counts numbered messages by their own content. It knows nothing of the client, of positions or of reconnects, and
  * so it believes nobody.
  */
 export class Checker {

@@ -61,7 +61,7 @@ export class Frames {
     tap.listen(isListening ? (message) => this.#take(message) : undefined);
   }
 
-  /** Shows what came since the last time. */
+  /** Shows the messages since the last time. */
   show(): void {
     if (this.#paused || this.#fresh.length === 0) return;
     for (const message of this.#fresh.splice(0)) {

@@ -20,7 +20,7 @@ const PAGE = 500;
 
 /**
  * The protocol by hand, in the subprotocol for people: lines of JSON over a WebSocket. It shows that no library is needed,
- * and does nothing of what the client does: it neither reconnects nor repeats.
+ * and has none of the client's care: it neither reconnects nor repeats.
  */
 export class JsonLine {
   readonly #url: URL;

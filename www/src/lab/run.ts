@@ -24,7 +24,7 @@ export interface Sender {
 
 /**
  * Two senders publish numbered messages in a channel that only this page knows: the page and the server. A checker counts
- * what comes back, through everything that happens to the line.
+ * the messages that come back, through every trouble of the line.
  */
 export class Run {
   readonly checker = new Checker();

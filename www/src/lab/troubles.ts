@@ -13,7 +13,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-d
 
 type Kind = 'cut' | 'hold' | 'expiry' | 'restart';
 
-/** The buttons that disturb the line, and the list of what happened. */
+/** The buttons that disturb the line, and the list of their effects. */
 export class Troubles {
   readonly element: HTMLElement;
   readonly #app: App;
