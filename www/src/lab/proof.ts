@@ -22,6 +22,7 @@ export class Proof {
   readonly #verdict = make('p', { class: 'verdict-text' });
   readonly #details = make('p', { class: 'hint' });
   readonly #box: HTMLElement;
+  readonly #icon = make('span', { class: 'verdict-icon' }, icon('check'));
   readonly #rows = make('tbody');
   readonly #table: HTMLElement;
   readonly #troubles: Troubles;
@@ -37,7 +38,7 @@ export class Proof {
     this.#rate.value = '50';
     this.#toggle = button({ class: 'primary' }, () => this.#press());
     this.#troubles = new Troubles(app);
-    this.#box = make('div', { class: 'verdict', 'data-verdict': 'idle' }, make('span', { class: 'verdict-icon' }, icon('check')), make('div', {}, this.#verdict));
+    this.#box = make('div', { class: 'verdict', 'data-verdict': 'idle' }, this.#icon, make('div', {}, this.#verdict));
     const rate = make('label', { class: 'proof-rate' }, make('span', { class: 'visually-hidden' }, 'Messages of each sender'), this.#rate);
     const header = make('tr', {}, make('th', { scope: 'col' }, 'Sender'), ...COLUMNS.map((name) => make('th', { scope: 'col' }, name)));
     this.#table = make('div', { class: 'table-frame', tabindex: 0, role: 'region', 'aria-label': 'Counted messages' }, make('table', { class: 'numbers' }, make('thead', {}, header), this.#rows));
@@ -86,6 +87,7 @@ export class Proof {
   #judged(verdict: Verdict): void {
     this.#shown = verdict;
     this.#record = '';
+    this.#icon.replaceChildren(icon(verdict === 'broken' ? 'warning' : 'check'));
     if (verdict === 'proved' || verdict === 'broken') this.#app.announce(this.#words(verdict));
     if (verdict === 'proved') void this.#compare();
   }
