@@ -1,12 +1,15 @@
 // The first minutes with the package: what fails says so, and a switch shows what happens.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 
 import { ANSWER, FakeWebSocket, frame, REQUEST, text } from './fake-websocket.mjs';
-import { Client, Codes, confirm, connect, connected, event, nextSocket, rejectsWith, Socket, url, wasm, WirehubError } from './support.mjs';
+import { Client, Codes, confirm, connect, connected, event, nextSocket, preload, rejectsWith, Socket, url, wasm, WirehubError } from './support.mjs';
 
 globalThis.WebSocket = FakeWebSocket;
+
+// Not within the time of an attempt: a busy machine takes long to compile it.
+before(() => preload(wasm));
 
 test('connect gives up after the time of an attempt, with the error of the last one as the cause', async () => {
   const connecting = connect('ws://server.test/wrong?token=secret', { wasm, connectTimeout: 300 });
