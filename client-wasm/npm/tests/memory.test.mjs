@@ -33,7 +33,7 @@ after(() => {
 
 /** The sizes of the memories that are still there. */
 async function living() {
-  // What a finaliser releases is collected in a later round.
+  // Objects that a finaliser releases are collected in a later round.
   for (let round = 0; round < 5; round += 1) {
     await new Promise((resolve) => setImmediate(resolve));
     gc();
