@@ -61,7 +61,7 @@ test('a large photo is made smaller, and its upload shows progress', async () =>
   const room = freshRoom();
   const [ada, grace] = [await stage.enter(room), await stage.enter(room)];
   // Noise is the hardest to compress.
-  const photo = await picture(ada, 'photo.png', 3000, 2000, { noisy: true });
+  const photo = await picture(ada, 'photo.png', 1800, 1200, { noisy: true });
   assert.ok(photo.buffer.length > 3_000_000, `the photo has ${photo.buffer.length} bytes`);
   await ada.page.evaluate(() => {
     globalThis.sawProgress = false;
