@@ -1,9 +1,9 @@
-//! Rooms, and what happens in them.
+//! Rooms, and the messages in them.
 
 use serde::{Deserialize, Serialize};
 use wirehub_common::contract::Schema;
 
-/// What happens in a room. The publication around it has the sender and the time.
+/// An event in a room. The publication around it has the sender and the time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]

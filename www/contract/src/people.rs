@@ -1,4 +1,4 @@
-//! The people: who they are, who is here, and their private messages.
+//! The people: identities, names and private messages.
 
 use serde::{Deserialize, Serialize};
 use wirehub_common::contract::Schema;
@@ -57,7 +57,7 @@ pub struct NameChange {
     pub name: String,
 }
 
-/// What happens in the private conversations of a user.
+/// An event in the private conversations of a user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]

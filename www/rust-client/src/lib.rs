@@ -1,6 +1,6 @@
 //! A chat room in the demo page, whose client is the one in Rust. Its messages are decoded by the types that the server has too.
 //!
-//! `www/src/rust/` shows it beside a room with the client in TypeScript. [`RustRoom`] is all that TypeScript sees.
+//! `www/src/rust/` shows it beside a room with the client in TypeScript. [`RustRoom`] is the only name that TypeScript sees.
 
 use std::cell::Cell;
 use std::rc::Rc;
