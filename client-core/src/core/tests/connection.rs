@@ -658,7 +658,7 @@ fn another_answer_to_connect_than_there_is_ends_the_connection() {
 #[test]
 fn a_publication_of_an_unknown_content_ends_the_connection() {
     let mut client = Client::connected();
-    client.core.handle_message(client.now, &Bytes::from_static(b"\x07\x12\x05\x0a\x01a\x10\x03"));
+    client.core.handle_message(client.now, &Bytes::from_static(b"\x07\x12\x05\x0a\x01a\x10\x7f"));
     assert_eq!(client.errors(), [ErrorCode::BAD_FRAME]);
     let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!("no close") };
     assert_eq!((code, client.core.state()), (CloseCode::BAD_FRAME, ClientState::Reconnecting));
