@@ -63,11 +63,19 @@ test('a message written without a connection goes out with the next one', async 
 
 test('the page fetches its token from the site, and connects with it', async () => {
   const page = await browser.newPage();
+  // The demo's server admits a token only if it has made it.
+  const session = await fetch(new URL('/demo/session', PAGE), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ key: 'the-key-of-this-page-0123456789-abcdef', name: 'Ann' }),
+  });
+  assert.equal(session.status, 200, await session.clone().text());
+  const { token } = await session.json();
   const asked = [];
   await page.route('**/token', (route) => {
     asked.push(route.request().method());
     // The first answer is a failure of the site, after which the client asks again.
-    return route.fulfill(asked.length === 1 ? { status: 503 } : { body: 'a-token-of-the-site' });
+    return route.fulfill(asked.length === 1 ? { status: 503 } : { body: token });
   });
   let connected;
   const connect = new Promise((resolve) => {
@@ -81,7 +89,7 @@ test('the page fetches its token from the site, and connects with it', async () 
     });
   });
   await page.goto(PAGE);
-  assert.ok(Buffer.from(await connect).includes('a-token-of-the-site'));
+  assert.ok(Buffer.from(await connect).includes(token));
   await page.getByText('Connected', { exact: true }).waitFor();
   assert.deepEqual(asked, ['GET', 'GET']);
   await page.close();
