@@ -11,7 +11,7 @@ use crate::{
     console::{Console, Log, Step},
     fingerprint::{Fingerprint, Stamp},
     generated,
-    project::Project,
+    project::{Project, remove_folder},
     setup::{self, Tools},
 };
 
@@ -56,9 +56,7 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
     }
     stamp.invalidate()?;
     let dist = package.join("dist");
-    if dist.exists() {
-        fs::remove_dir_all(&dist).with_context(|| format!("cannot remove {}", dist.display()))?;
-    }
+    remove_folder(&dist)?;
     build_wasm(project, tools, log)?;
     build_javascript(tools, &package, log)?;
     pack(project, tools, &package, &tarball, log)?;

@@ -11,7 +11,7 @@ use crate::{
     build_client,
     console::{Console, Log, Step},
     demo, page, process,
-    project::Project,
+    project::{Project, remove_folder},
     setup::{self, Tools},
 };
 
@@ -39,12 +39,7 @@ pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
 fn put_page(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
     page::ensure_built(project, tools, log)?;
     let (built, packaged) = (project.path(page::BUILT), project.path(PACKAGED));
-    match fs::remove_dir_all(&packaged) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", packaged.display()));
-        }
-        _ => {}
-    }
+    remove_folder(&packaged)?;
     copy(&built, &packaged).with_context(|| format!("cannot copy the page to {}", packaged.display()))
 }
 

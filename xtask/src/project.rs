@@ -1,7 +1,7 @@
 //! The paths in the checkout, and the contents of its manifests.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -79,6 +79,16 @@ fn pinned_version(manifest: &str, dependency: &str) -> Result<String> {
         .strip_prefix('=')
         .with_context(|| format!("{dependency} is not pinned to one version but to \"{requirement}\""))?;
     Ok(version.trim().to_owned())
+}
+
+/// Removes a folder, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

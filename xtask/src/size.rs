@@ -12,7 +12,7 @@ use crate::{
     build_client,
     console::{Console, Log, Step},
     process::output_of,
-    project::Project,
+    project::{Project, remove_folder},
     setup::{self, Tools},
 };
 
@@ -170,9 +170,7 @@ pub(crate) fn weigh(project: &Project, tools: &Tools, log: &mut Log) -> Result<W
     let tarball = build_client::ensure_built(project, tools, log)?;
     let folder = project.scratch_dir().join("size");
     let package = folder.join("node_modules/@wirehub/client");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
+    remove_folder(&folder)?;
     fs::create_dir_all(&package).with_context(|| format!("cannot create {}", package.display()))?;
     let mut unpack = tools.command("tar");
     log.run(unpack.arg("-xzf").arg(&tarball).arg("-C").arg(&package).arg("--strip-components=1"))?;

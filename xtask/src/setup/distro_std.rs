@@ -16,7 +16,7 @@ use super::{
 use crate::{
     console::{Console, Log, Step},
     process::{command, output_of},
-    project::Project,
+    project::{Project, remove_folder},
 };
 
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
@@ -108,9 +108,7 @@ fn build(project: &Project, log: &mut Log) -> Result<()> {
         .with_context(|| format!("cannot write the crate in {}", folder.display()))?;
     // Files of an older compiler would be copied too.
     let target = folder.join("target");
-    if target.exists() {
-        fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
-    }
+    remove_folder(&target)?;
     let mut build = command(CARGO);
     build
         .current_dir(&folder)

@@ -1,12 +1,17 @@
 //! The program `wirehub` that steps run as a server: that of the step `unit`, which has compiled nearly all of it. With the profile of
 //! `cargo xtask demo` it would be compiled a second time, which takes minutes.
 
-use std::{fs, io, path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{Context, steps::cargo};
-use crate::{console::Log, demo::PROGRAM, process, project::Project};
+use crate::{
+    console::Log,
+    demo::PROGRAM,
+    process,
+    project::{Project, remove_folder},
+};
 
 /// Builds it, with the page if it is built, and returns its path.
 pub(super) fn build(context: &Context<'_>, log: &mut Log) -> Result<PathBuf> {
@@ -25,12 +30,7 @@ pub(super) fn demo_in_memory(context: &Context<'_>) -> Command {
 /// The server of the demo, with its messages in a new directory.
 pub(super) fn demo_on_disk(context: &Context<'_>) -> Result<Command> {
     let data = context.project.scratch_dir().join("demo-data");
-    match fs::remove_dir_all(&data) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", data.display()));
-        }
-        _ => {}
-    }
+    remove_folder(&data)?;
     let mut server = demo(context.project);
     server.args(["--engine", "disk", "--data"]).arg(data);
     Ok(server)
