@@ -65,6 +65,7 @@ test('a panel whose file can’t be loaded offers another attempt', async () => 
   await ada.page.route('**/assets/alarms-*.js', (route) => route.abort());
   await ada.go('alarms');
   await ada.reads('.panel-alarms', /Alarms could not be loaded/);
+  assert.equal(await ada.page.locator('.panel-alarms[data-loading]').count(), 0);
   await leave({ expected: LOST_CONNECTION }, ada);
 });
 

@@ -1,4 +1,4 @@
-// The packed package in Deno, in Bun, and in workerd, the runtime of Cloudflare Workers.
+// The packed package in newer versions of Node.js, in Deno, in Bun, and in workerd, the runtime of Cloudflare Workers.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -8,9 +8,18 @@ import * as esbuild from 'esbuild';
 import { Miniflare } from 'miniflare';
 
 import { chat, HEARD, run, SERVER } from '../project.mjs';
-import { program, project } from './place.mjs';
+import { node, program, project } from './place.mjs';
 
 const PRINTED = { report: '((report) => console.log(JSON.stringify(report)))', server: `'${SERVER}'` };
+
+// The first version with a global WebSocket, and a current one.
+for (const version of [22, 26]) {
+  test(`Node.js ${version} with its own WebSocket`, async () => {
+    const folder = await project(`node-${version}`, { 'main.js': chat('@wirehub/client', PRINTED) });
+    const { stdout } = await run(node(version), ['main.js'], { cwd: folder });
+    assert.deepEqual(JSON.parse(stdout), HEARD);
+  });
+}
 
 test('Deno', async () => {
   const folder = await project('deno', { 'main.js': chat('@wirehub/client', PRINTED) });

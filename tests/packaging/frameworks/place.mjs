@@ -14,6 +14,9 @@ export const HERE = fileURLToPath(new URL('.', import.meta.url));
 /** A program of a package. */
 export const program = (name) => join(HERE, 'node_modules/.bin', name);
 
+/** A version of Node.js. They have a folder of their own, because each would become the `node` of the scripts in this one. */
+export const node = (version) => join(HERE, `../node-versions/node_modules/node-${version}/bin/node`);
+
 /** Makes a project of these files, and installs the package like a user. The folder's own packages stay as they are. */
 export const project = (name, files) => projectIn(join(HERE, 'projects'), name, files, ['--no-package-lock', '--omit=peer']);
 

@@ -56,8 +56,7 @@ export class Stage {
     this.#roots.set(entry.id, root);
     this.#content.append(root);
     try {
-      const { panel } = await entry.load();
-      delete root.dataset['loading'];
+      const { panel } = await entry.load().finally(() => delete root.dataset['loading']);
       root.replaceChildren();
       this.#mounted.set(entry.id, panel.mount(root, this.#app));
     } catch (error) {

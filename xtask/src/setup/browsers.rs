@@ -1,6 +1,9 @@
-//! Chromium, Firefox and the drivers with which tests control them.
+//! Chromium, Firefox, WebKit and the drivers with which tests control them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -17,6 +20,16 @@ pub(crate) struct Browsers {
     pub(crate) chromedriver: PathBuf,
     pub(crate) firefox: PathBuf,
     pub(crate) geckodriver: PathBuf,
+    /// `None` on a system that has no package of it: no test runs in it there.
+    webkit: Option<WebKit>,
+}
+
+/// WebKit as GTK's MiniBrowser, which its driver starts.
+#[derive(Debug)]
+struct WebKit {
+    driver: PathBuf,
+    /// Xvfb: this browser can't run without a display.
+    display: PathBuf,
 }
 
 /// A program under its names on different systems.
@@ -50,14 +63,21 @@ const FIREFOX: Program = Program {
     debian_package: "firefox-esr",
 };
 
-/// Checks both browsers, and installs missing ones.
+const WEBKIT_DRIVER: Program = Program {
+    title: "webkit",
+    names: &["WebKitWebDriver", "/usr/libexec/webkit2gtk-4.1/WebKitWebDriver"],
+    debian_package: "webkit2gtk-driver",
+};
+
+const XVFB: Program = Program { title: "display", names: &["Xvfb"], debian_package: "xvfb" };
+
+/// Checks the browsers, and installs missing ones.
 pub(super) fn ensure(
     console: &Console,
     packages: &mut SystemPackages,
     geckodriver: PathBuf,
 ) -> Result<Browsers> {
-    let programs = [CHROMIUM, CHROMEDRIVER, FIREFOX];
-    let missing: Vec<&str> = programs
+    let missing: Vec<&str> = [CHROMIUM, CHROMEDRIVER, FIREFOX, WEBKIT_DRIVER, XVFB]
         .iter()
         .filter(|program| program.find().is_none())
         .map(|program| program.debian_package)
@@ -67,8 +87,36 @@ pub(super) fn ensure(
         let step = Step { name: "browsers", what: &what, slow: Some("1 to 3 min") };
         console.step(step, |log| packages.install(log, &missing))?;
     }
-    let [chromium, chromedriver, firefox] = programs.map(|program| program.require(console));
-    Ok(Browsers { chromium: chromium?, chromedriver: chromedriver?, firefox: firefox?, geckodriver })
+    Ok(Browsers {
+        chromium: CHROMIUM.require(console)?,
+        chromedriver: CHROMEDRIVER.require(console)?,
+        firefox: FIREFOX.require(console)?,
+        geckodriver,
+        webkit: WebKit::find(console),
+    })
+}
+
+impl Browsers {
+    /// Names the browsers and their drivers to the tests in JavaScript.
+    pub(crate) fn name_to<'a>(&self, test: &'a mut Command) -> &'a mut Command {
+        test.env("CHROMIUM", &self.chromium)
+            .env("FIREFOX", &self.firefox)
+            .env("GECKODRIVER", &self.geckodriver);
+        match &self.webkit {
+            Some(WebKit { driver, display }) => test.env("WEBKIT_DRIVER", driver).env("XVFB", display),
+            None => test.env_remove("WEBKIT_DRIVER"),
+        }
+    }
+}
+
+impl WebKit {
+    fn find(console: &Console) -> Option<Self> {
+        // Neither has an option that prints its version.
+        let found = WEBKIT_DRIVER.find().zip(XVFB.find());
+        let state = if found.is_some() { "there" } else { "not on this system: no test runs in it" };
+        console.ready(WEBKIT_DRIVER.title, state);
+        found.map(|(driver, display)| Self { driver, display })
+    }
 }
 
 impl Program {

@@ -204,14 +204,13 @@ pub(super) const STEPS: &[TestStep] = &[
         run: |context, log| {
             build_client::ensure_built(context.project, context.tools()?, log)?;
             let mut test = context.tools()?.npm(&context.project.path(build_client::PACKAGE));
-            test.args(["run", "test:browser"]).env("CHROMIUM", &context.browsers()?.chromium);
-            silent(log.run(&mut test))
+            silent(log.run(context.browsers()?.name_to(test.args(["run", "test:browser"]))))
         },
     },
     TestStep {
         step: Step {
             name: "npm-server",
-            what: "the npm package against the server, for a day, in Chromium and Firefox",
+            what: "the npm package against the server, for a day, in Chromium, Firefox and WebKit",
             slow: Some("1 to 2 min"),
         },
         needs: Needs::Browsers,
@@ -221,7 +220,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: Step {
             name: "scenarios",
-            what: "the table of scenarios with the npm package, in Node.js, Chromium and Firefox",
+            what: "the table of scenarios with the npm package, in Node.js, Chromium, Firefox and WebKit",
             slow: Some("about 30 s"),
         },
         needs: Needs::Browsers,
@@ -381,12 +380,8 @@ fn npm_server_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let (tools, browsers) = (context.tools()?, context.browsers()?);
     build_client::ensure_built(context.project, tools, log)?;
     let mut test = tools.npm(&context.project.path(build_client::PACKAGE));
-    test.args(["run", "test:server"])
-        .env("WIREHUB", program::build(context, log)?)
-        .env("CHROMIUM", &browsers.chromium)
-        .env("FIREFOX", &browsers.firefox)
-        .env("GECKODRIVER", &browsers.geckodriver);
-    silent(log.run(&mut test))
+    test.args(["run", "test:server"]).env("WIREHUB", program::build(context, log)?);
+    silent(log.run(browsers.name_to(&mut test)))
 }
 
 fn scenarios_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
@@ -394,12 +389,8 @@ fn scenarios_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     build_client::ensure_built(context.project, tools, log)?;
     let stage = stage(context, log)?;
     let mut test = tools.npm(&context.project.path(build_client::PACKAGE));
-    test.args(["run", "test:scenarios"])
-        .env("WIREHUB_SCENARIOS", stage.address().to_string())
-        .env("CHROMIUM", &browsers.chromium)
-        .env("FIREFOX", &browsers.firefox)
-        .env("GECKODRIVER", &browsers.geckodriver);
-    log.run(&mut test)?;
+    test.args(["run", "test:scenarios"]).env("WIREHUB_SCENARIOS", stage.address().to_string());
+    log.run(browsers.name_to(&mut test))?;
     silent(stage.stop())
 }
 
@@ -414,11 +405,8 @@ fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     test.arg("test")
         .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
         // For the tests that stop and start a server of their own.
-        .env("WIREHUB", program::path(context.project))
-        .env("CHROMIUM", &browsers.chromium)
-        .env("FIREFOX", &browsers.firefox)
-        .env("GECKODRIVER", &browsers.geckodriver);
-    log.run(&mut test)?;
+        .env("WIREHUB", program::path(context.project));
+    log.run(browsers.name_to(&mut test))?;
     server.stop()?;
     Ok("pictures: target/artefacts".to_owned())
 }
@@ -427,8 +415,8 @@ fn operators_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let (tools, browsers) = (context.tools()?, context.browsers()?);
     let folder = node_tools(context, "operators", log)?;
     let mut test = tools.npm(&folder);
-    test.arg("test").env("WIREHUB", program::build(context, log)?).env("CHROMIUM", &browsers.chromium);
-    log.run(&mut test)?;
+    test.arg("test").env("WIREHUB", program::build(context, log)?);
+    log.run(browsers.name_to(&mut test))?;
     Ok("pictures: target/artefacts".to_owned())
 }
 
@@ -440,6 +428,7 @@ fn packaging_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
 fn frameworks_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     // The modules that both share are in the first.
     node_tools(context, "packaging", log)?;
+    node_tools(context, "packaging/node-versions", log)?;
     let folder = node_tools(context, "packaging/frameworks", log)?;
     test_packed(context, &folder, log)
 }
@@ -458,9 +447,8 @@ fn test_packed(context: &Context<'_>, folder: &Path, log: &mut Log) -> Result<St
     test.arg("test")
         .env("WIREHUB_TEST_SERVER", format!("ws://{}/ws", server.address()))
         .env("WIREHUB_TARBALL", tarball)
-        .env("WIREHUB", program::build(context, log)?)
-        .env("CHROMIUM", &context.browsers()?.chromium);
-    log.run(&mut test)?;
+        .env("WIREHUB", program::build(context, log)?);
+    log.run(context.browsers()?.name_to(&mut test))?;
     silent(server.stop())
 }
 
@@ -474,10 +462,8 @@ fn yew_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let mut server = program::demo_in_memory(context);
     let server = DemoServer::start(server.arg("--static").arg(context.project.path(yew::FOLDER)), log)?;
     let mut test = tools.npm(&folder);
-    test.args(["run", "test:yew"])
-        .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
-        .env("CHROMIUM", &context.browsers()?.chromium);
-    log.run(&mut test)?;
+    test.args(["run", "test:yew"]).env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()));
+    log.run(context.browsers()?.name_to(&mut test))?;
     silent(server.stop())
 }
 
