@@ -2,72 +2,19 @@
 //! with one that takes its time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use wirehub_common::Payload;
 use wirehub_common::frame::{
-    Command, Connect, History as Read, HistoryPage, Idempotency, Position, Publication, Publish, Published,
-    Push, Reply, ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
+    Command, Connect, History as Read, Position, Publication, Publish, Published, Push, Reply, ReplyBody,
+    Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_server::Builder;
 use wirehub_server::auth::Authenticated;
-use wirehub_server::engine::{
-    Delivery, Engine, EngineFuture as Later, Locate, Located, MemoryEngine, Publications, ReadHistory,
-};
+use wirehub_server::engine::MemoryEngine;
 use wirehub_server::namespace::{History, Namespace};
 
-use crate::support::{CODECS, Client, Received, Server, name, open_hub, subscribe, unsubscribe};
-
-/// An engine with delayed answers. The order is decided at once.
-#[derive(Debug)]
-struct Slow(Arc<MemoryEngine>);
-
-impl Slow {
-    fn later<T: Unpin + Send + 'static>(
-        answer: impl FnOnce(&MemoryEngine) -> Later<T> + Send + 'static,
-        engine: &Arc<MemoryEngine>,
-    ) -> Later<T> {
-        let engine = Arc::clone(engine);
-        Later::Later(Box::pin(async move {
-            pass_time().await;
-            let answer = answer(&engine).await;
-            pass_time().await;
-            answer
-        }))
-    }
-}
-
-async fn pass_time() {
-    for _ in 0..20 {
-        tokio::task::yield_now().await;
-    }
-}
-
-impl Engine for Slow {
-    fn start(&self, delivery: Delivery) {
-        self.0.start(delivery);
-    }
-}
-
-impl Publications for Slow {
-    fn idempotency(&self) -> Option<Idempotency> {
-        self.0.idempotency()
-    }
-
-    fn publish(&self, publish: wirehub_server::engine::EnginePublish) -> Later<Option<Position>> {
-        let answer = self.0.publish(publish);
-        Self::later(move |_| answer, &self.0)
-    }
-
-    fn locate(&self, locate: Locate) -> Later<Located> {
-        Self::later(move |engine| engine.locate(locate), &self.0)
-    }
-
-    fn history(&self, read: ReadHistory) -> Later<Option<HistoryPage>> {
-        Self::later(move |engine| engine.history(read), &self.0)
-    }
-}
+use crate::support::{CODECS, Client, Received, Server, SlowEngine, name, open_hub, subscribe, unsubscribe};
 
 /// Hubs whose channels `kept:…` keep this many publications.
 fn hubs(size: usize) -> [Builder; 2] {
@@ -75,7 +22,7 @@ fn hubs(size: usize) -> [Builder; 2] {
         let history = History::new(size, Duration::from_secs(3600));
         open_hub().namespace("kept", Namespace::default().history(history))
     };
-    [kept(), kept().engine(Slow(Arc::new(MemoryEngine::new())))]
+    [kept(), kept().engine(SlowEngine::new(MemoryEngine::new()))]
 }
 
 fn number(number: u64) -> Payload {

@@ -23,6 +23,7 @@ mod mounting;
 mod own_subscriptions;
 mod panics;
 mod presence;
+mod slow_engine;
 mod stop;
 mod support;
 mod tokens;
