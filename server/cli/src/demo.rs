@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use wirehub_demo::{Demo, RestartWish, TOKEN_KEY, arguments_at};
+use wirehub_demo::{Demo, RestartWish, TOKEN_KEY, arguments_at, has_page};
 use wirehub_server::config::EngineKind;
 
 use crate::{ServeOptions, note, report_error};
@@ -18,6 +18,10 @@ pub(crate) fn serve(mut options: ServeOptions) -> ExitCode {
     if options.config.is_none() && options.engine.is_none() && options.redis.is_none() {
         options.engine = Some(EngineKind::Disk);
         options.data.get_or_insert_with(|| PathBuf::from(DATA));
+    }
+    // A configuration may name the page's files too.
+    if !has_page() && options.static_files.is_none() && options.config.is_none() {
+        note("this program was built without the demo's page: `cargo xtask program` builds one that has it");
     }
     let demo = Demo::new().restarting();
     let wish = demo.wish();

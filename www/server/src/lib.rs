@@ -126,11 +126,6 @@ impl Extension for Demo {
     fn start(&mut self, hub: &Hub) -> Router {
         tokio::spawn(rooms::publish_list(hub.clone()));
         tokio::spawn(meters::measure(hub.clone(), self.ruling.clone()));
-        if !has_page() {
-            tracing::warn!(
-                "this program was built without the demo's page: `cargo xtask program` builds one that has it"
-            );
-        }
         identity::routes(hub, self.tokens.clone()).merge(page())
     }
 
