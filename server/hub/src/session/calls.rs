@@ -30,6 +30,8 @@ pub(super) struct Calls {
 struct RunningCall {
     command: u32,
     task: AbortHandle,
+    /// `true` if it may have several responses.
+    is_stream: bool,
     /// `true` from the first response to the end of the call.
     has_responded: bool,
     /// Present for a call that outlives its session.
@@ -70,16 +72,17 @@ impl Calls {
     }
 
     /// Starts a call for the command with this id.
-    pub(super) fn start(&mut self, command: u32, answering: Answering) {
+    pub(super) fn start(&mut self, command: u32, is_stream: bool, answering: Answering) {
         let task = self.tasks.spawn(bounded(answering, Arc::clone(&self.unsent)));
-        self.running.push(RunningCall { command, task, has_responded: false, canceller: None });
+        self.running.push(RunningCall { command, task, is_stream, has_responded: false, canceller: None });
     }
 
     /// Waits for a call with a key.
     pub(super) fn wait_for(&mut self, command: u32, call: (PendingCall, Canceller)) {
         let (waiting, canceller) = call;
         let task = self.tasks.spawn(bounded(waiting, Arc::clone(&self.unsent)));
-        self.running.push(RunningCall { command, task, has_responded: false, canceller: Some(canceller) });
+        let canceller = Some(canceller);
+        self.running.push(RunningCall { command, task, is_stream: false, has_responded: false, canceller });
     }
 
     /// The destination of a stream's responses.
@@ -96,6 +99,16 @@ impl Calls {
             canceller.cancel();
         }
         true
+    }
+
+    /// Stops every stream. Returns their commands.
+    pub(super) fn stop_streams(&mut self) -> Vec<u32> {
+        let streams: Vec<u32> =
+            self.running.iter().filter(|call| call.is_stream).map(|call| call.command).collect();
+        for &stream in &streams {
+            self.cancel(stream);
+        }
+        streams
     }
 
     /// The next answer; pending forever if no call is in flight. A cancelled call has been answered already.

@@ -45,14 +45,15 @@ impl Session {
         }
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
-            // Commands in flight may end; no new one begins.
-            _ if self.extras.as_ref().is_some_and(|extras| extras.is_stopping()) => Err(stopping()),
+            Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
+            // Commands in flight may end; no new one begins. A client repeats a command without an answer after the reconnect.
+            // With an error here, its application would have to.
+            _ if self.extras.as_ref().is_some_and(|extras| extras.is_stopping()) => Ok(None),
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(id, unsubscribe),
             Request::Publish(publish) => self.publish(id, publish),
             Request::History(read) => self.history(id, read),
             Request::Call(call) => self.call(id, call),
-            Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
             Request::Refresh(refresh) => self.refresh(id, refresh),
             Request::Presence(presence) => self.presence(id, presence),
             Request::Acknowledge(acknowledge) => self.acknowledge(id, acknowledge),
@@ -314,8 +315,9 @@ impl Session {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
         let called = name.clone();
+        let is_stream = matches!(handler, Handler::Streaming(_));
         // A stream has no single answer that could be remembered.
-        let is_remembered = !key.is_empty() && !matches!(handler, Handler::Streaming(_));
+        let is_remembered = !key.is_empty() && !is_stream;
         let begin = || match handler {
             Handler::Raw(handler) => handler(context, RawCall { name, payload }),
             Handler::Single(handler) => handler(context, payload),
@@ -327,16 +329,23 @@ impl Session {
             if !self.hub.is_restored() {
                 // It may be the repeat of a call that an earlier process has begun.
                 let (hub, answering) = (self.hub.clone(), begin());
-                calls.start(id, restored_call(hub, owner, called, key, answering));
+                calls.start(id, is_stream, restored_call(hub, owner, called, key, answering));
                 return Ok(None);
             }
             let call = self.hub.call_memory().call(owner, &called, &key, begin);
             calls.wait_for(id, call);
         } else {
             let answering = begin();
-            calls.start(id, answering);
+            calls.start(id, is_stream, answering);
         }
         Ok(None)
+    }
+
+    /// Ends the streams of responses before a stop. Many have no end of their own, and the stop would wait for its deadline.
+    pub(super) fn stop_streams(&mut self) {
+        for id in self.calls.as_mut().map(|calls| calls.stop_streams()).unwrap_or_default() {
+            answer(&self.peer, Reply { id, result: Err(stopping()) });
+        }
     }
 
     fn cancel(&mut self, command: u32) -> ReplyBody {
@@ -391,10 +400,10 @@ fn check_key(key: &str) -> Result<(), ErrorInfo> {
     Err(invalid(format!("the key has more than {MAX} bytes: make it of 128 random bits")))
 }
 
-/// The error for a command during a stop: the client has to send it again after the reconnect.
+/// The end of a stream by a stop.
 fn stopping() -> ErrorInfo {
     ErrorInfo {
-        message: "the server is stopping: try again after the reconnect".into(),
+        message: "the server is stopping: call again after the reconnect".into(),
         temporary: true,
         ..ErrorInfo::from_code(ErrorCode::UNAVAILABLE)
     }

@@ -234,7 +234,11 @@ impl Session {
     /// Processes the mail.
     fn process_mail(&mut self, Mail { orders, ending }: Mail) -> Result<(), SessionEnd> {
         match ending {
-            Some(ending) if ending.lets_calls_end && !self.has_ended_calls() => {
+            Some(ending) if ending.lets_calls_end => {
+                self.stop_streams();
+                if self.has_ended_calls() {
+                    return Err(SessionEnd::Ending(ending));
+                }
                 self.extras.get_or_insert_default().stopping.get_or_insert(ending);
             }
             Some(ending) => return Err(SessionEnd::Ending(ending)),

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Call, Command, Connect, ErrorInfo, Part, Position, Presence, Publication, Publish, Push, Reply,
+    Call, Cancel, Command, Connect, ErrorInfo, Part, Position, Presence, Publication, Publish, Push, Reply,
     ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};

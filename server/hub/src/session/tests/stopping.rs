@@ -12,7 +12,7 @@ async fn a_stop_past_its_deadline_cuts_a_close_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_calls_in_flight_and_refuses_new_commands() {
+async fn a_stop_waits_for_calls_in_flight_and_leaves_new_commands_to_the_next_connection() {
     let finish = Arc::new(tokio::sync::Notify::new());
     let hub = {
         let finish = Arc::clone(&finish);
@@ -37,10 +37,8 @@ async fn a_stop_waits_for_calls_in_flight_and_refuses_new_commands() {
     client
         .send(Request::Publish(Publish { channel: a(), payload: Payload::json("1"), key: String::new() }))
         .await;
-    let ServerFrame::Reply(Reply { result: Err(error), .. }) = client.frame().await else {
-        panic!("no error")
-    };
-    assert_eq!((error.code, error.temporary), (ErrorCode::UNAVAILABLE, true));
+    // The stop begins to wait and the publish arrives before the call ends.
+    tokio::task::yield_now().await;
     assert_eq!(client.start.elapsed(), Duration::ZERO);
     finish.notify_one();
     assert!(matches!(
@@ -68,6 +66,62 @@ async fn a_stop_waits_for_a_call_no_longer_than_its_deadline_and_says_good_bye()
     assert!(matches!(client.frame().await, ServerFrame::Push(Push::Disconnect(_))));
     assert_eq!(client.close_code().await, 3000);
     assert_eq!(client.elapsed(), Duration::from_secs(9));
+    drop(client);
+    stop.await.unwrap();
+}
+
+wirehub_common::contract! {
+    contract Streams = "streams";
+    stream Watch = "watch": fn(()) -> u32;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_streams_at_once_and_says_that_they_may_begin_again() {
+    let hub = Builder::open()
+        .contract::<Streams>()
+        .call_stream(Watch, async |_, ()| Ok(futures_util::stream::pending()));
+    let mut client = Client::connect(hub, 1024).await;
+    client
+        .send(Request::Call(Call {
+            name: "watch".into(),
+            payload: Payload::json("null"),
+            key: String::new(),
+        }))
+        .await;
+    tokio::task::yield_now().await;
+    let stop = {
+        let hub = client.hub.clone();
+        tokio::spawn(async move { hub.shutdown(Duration::from_secs(10)).await })
+    };
+    let ServerFrame::Reply(Reply { result: Err(error), .. }) = client.frame().await else {
+        panic!("no error")
+    };
+    assert_eq!((error.code, error.temporary), (ErrorCode::UNAVAILABLE, true));
+    assert!(matches!(client.frame().await, ServerFrame::Push(Push::Disconnect(_))));
+    assert_eq!(client.close_code().await, 3000);
+    assert_eq!(client.start.elapsed(), Duration::ZERO);
+    drop(client);
+    stop.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cancelled_does_not_hold_a_stop_up() {
+    let hub = Builder::open().call_any("never".parse().unwrap(), |_, _| std::future::pending());
+    let mut client = Client::connect(hub, 1024).await;
+    client
+        .send(Request::Call(Call { name: "never".into(), payload: Payload::json("1"), key: String::new() }))
+        .await;
+    tokio::task::yield_now().await;
+    let stop = {
+        let hub = client.hub.clone();
+        tokio::spawn(async move { hub.shutdown(Duration::from_secs(10)).await })
+    };
+    tokio::task::yield_now().await;
+    client.send(Request::Cancel(Cancel { command: 1 })).await;
+    let frames = [client.frame().await, client.frame().await, client.frame().await];
+    assert!(frames.iter().any(|frame| matches!(frame, ServerFrame::Push(Push::Disconnect(_)))), "{frames:?}");
+    assert_eq!(client.close_code().await, 3000);
+    assert_eq!(client.start.elapsed(), Duration::ZERO);
     drop(client);
     stop.await.unwrap();
 }
