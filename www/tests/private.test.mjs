@@ -48,6 +48,28 @@ test('unread marks are the same in all tabs of a person', async () => {
   await leave(ada, grace);
 });
 
+test('a reader at the end of a room is there again after a private conversation', async () => {
+  const room = freshRoom();
+  const [ada, grace] = [await named('Ada', room), await named('Grace', room)];
+  // Beside the list of members there is less room: these messages have more lines there.
+  for (let number = 1; number <= 8; number += 1) await ada.say(`${number} ${'a line that has to be wrapped '.repeat(9)}`.trim());
+  await grace.waitFor(() => document.querySelectorAll('#messages .message').length === 8);
+  await writeTo(grace, ada);
+  await grace.page.click(`#room-list a[data-room="${room}"]`);
+  await grace.inRoom(room);
+  // The browser reports the scrolling of the way there with the next picture.
+  await grace.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  await ada.say('in view');
+  await grace.hears('in view');
+  await grace.waitFor(() => {
+    const log = document.getElementById('log');
+    return log.scrollHeight - log.scrollTop - log.clientHeight < 2;
+  });
+  await grace.page.waitForSelector('#nav a[href^="#chat"] .count', { state: 'hidden' });
+  assert.ok(await grace.page.locator('#new-messages').isHidden());
+  await leave(ada, grace);
+});
+
 test('a private message waits for a person who is away, and stays after a reload', async () => {
   const room = freshRoom();
   const [ada, grace] = [await named('Ada', room), await named('Grace', room)];

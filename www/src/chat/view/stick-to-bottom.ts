@@ -9,6 +9,8 @@ export class StickToBottom {
   readonly #button: HTMLButtonElement;
   readonly #reached: () => void;
   #following = true;
+  /** The scroll position, to notice a move towards the beginning. */
+  #top = 0;
   #unseen = 0;
 
   /** `reached` is called when the reader comes to the end. */
@@ -18,7 +20,10 @@ export class StickToBottom {
     this.#reached = reached;
     log.addEventListener('scroll', () => {
       const before = this.#following;
-      this.#following = log.scrollHeight - log.scrollTop - log.clientHeight <= NEAR;
+      const isNear = log.scrollHeight - log.scrollTop - log.clientHeight <= NEAR;
+      // The end moves away by itself when the log becomes longer or narrower: a reader leaves it only by moving up.
+      this.#following = isNear || (before && log.scrollTop >= this.#top);
+      this.#top = log.scrollTop;
       if (!this.#following) return;
       this.#forgetUnseen();
       if (!before) this.#reached();
@@ -54,6 +59,7 @@ export class StickToBottom {
     this.#following = true;
     this.#forgetUnseen();
     this.#log.scrollTop = this.#log.scrollHeight;
+    this.#top = this.#log.scrollTop;
     this.#reached();
   }
 
