@@ -99,6 +99,8 @@ test('a person has a name from the beginning, can change it, and keeps it after 
   // The others see it, although she has not written.
   await grace.reads('#people-list', /Ada Lovelace/);
   const user = await ada.userAt(grace);
+  // No name from the beginning begins with this letter.
+  assert.equal(await grace.page.locator(`#people-list a[data-user="${user}"] .avatar`).textContent(), 'A');
   await ada.page.reload();
   await ada.connected();
   assert.equal(await ada.name(), 'Ada Lovelace');

@@ -11,6 +11,7 @@ const MAX_OTHERS = 30;
 interface Row {
   readonly item: HTMLLIElement;
   readonly link: HTMLAnchorElement;
+  readonly mark: HTMLElement;
   readonly name: HTMLElement;
   readonly count: HTMLElement;
 }
@@ -111,7 +112,11 @@ export class Side {
   #showRow(list: HTMLElement, shown: Set<string>, talk: Pick<Talk, 'address' | 'title' | 'unread'>, people: number, isIn: boolean): void {
     shown.add(talk.address);
     const row = this.#rows.get(talk.address) ?? this.#addRow(list, talk);
-    setText(row.name, talk.title);
+    if (row.name.textContent !== talk.title) {
+      row.name.textContent = talk.title;
+      // The picture of a person has the initial.
+      row.mark.replaceChildren(...pictureOf(talk));
+    }
     const { count, item, link } = row;
     item.classList.toggle('outside', !isIn);
     item.classList.remove('away');
@@ -129,13 +134,18 @@ export class Side {
     const isPerson = address.startsWith('@');
     const name = make('bdi', { class: 'row-name' }, title);
     const count = make('span', { class: 'count', hidden: true });
-    const mark = isPerson ? make('span', { class: 'with-dot' }, avatar(address.slice(1), title, 'small')) : make('span', { class: 'hash', 'aria-hidden': 'true' }, '#');
+    const mark = make('span', isPerson ? { class: 'with-dot' } : { class: 'hash', 'aria-hidden': 'true' }, ...pictureOf({ address, title }));
     const link = make('a', { href: `#chat/${address}`, ...(isPerson ? { 'data-user': address.slice(1) } : { 'data-room': address }) }, mark, name, ' ', count);
-    const row: Row = { item: make('li', {}, link), link, name, count };
+    const row: Row = { item: make('li', {}, link), link, mark, name, count };
     this.#rows.set(address, row);
     list.append(row.item);
     return row;
   }
+}
+
+/** What stands before the name: the picture of a person, or the sign of a room. */
+function pictureOf({ address, title }: Pick<Talk, 'address' | 'title'>): readonly (Node | string)[] {
+  return address.startsWith('@') ? [avatar(address.slice(1), title, 'small')] : ['#'];
 }
 
 function nounOf(count: number, isUnread: boolean): string {
