@@ -233,8 +233,10 @@ test('messages in another room are counted, in the list and in the navigation, u
   await grace.go(`chat/${first}`);
   await grace.hears('three');
   await grace.page.waitForSelector('#nav a[href^="#chat"] .count', { state: 'hidden' });
-  const [divider] = await grace.page.locator('.divider.unread + .message .text').allTextContents();
-  assert.equal(divider, 'one');
+  const below = grace.page.locator('.divider.unread + .message');
+  assert.equal(await below.locator('.text').textContent(), 'one');
+  assert.ok(await below.locator('.message-head').isVisible(), 'the first message below the mark names its writer');
+  assert.equal(await grace.page.title(), `${first} · Wirehub`);
 
   // A visit later knows what the earlier one has seen.
   await grace.go('alarms');

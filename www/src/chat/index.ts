@@ -63,6 +63,8 @@ class Chat implements Mounted {
       this.#app.notice(`The address names no conversation. ${talk.why}`);
       this.#open(undefined);
     } else this.#open(talk);
+    // Also on the way back from another panel, which has set a title of its own.
+    if (this.#talk !== undefined) document.title = `${this.#talk.title} · Wirehub`;
     this.#read();
   }
 
@@ -86,7 +88,6 @@ class Chat implements Mounted {
     this.#side.show(talk);
     this.#head.show(talk);
     if (talk !== undefined) {
-      document.title = `${talk.title} · Wirehub`;
       talk.changes.add(() => {
         this.#head.show(talk);
         this.#log.showSeen();

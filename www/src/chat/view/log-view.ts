@@ -68,7 +68,11 @@ export class LogView {
       const { signal } = this.#closing;
       const firstUnread = firstUnreadOf(talk);
       for (const entry of talk.log.entries) {
-        if (entry === firstUnread) this.#messages.append(make('li', { class: 'divider unread' }, 'New'));
+        if (entry === firstUnread) {
+          this.#messages.append(make('li', { class: 'divider unread' }, 'New'));
+          // Below a divider a message shows its writer again.
+          this.#last = undefined;
+        }
         this.#append(entry);
       }
       talk.log.added.add((entry) => this.#add(entry), signal);
@@ -112,12 +116,13 @@ export class LogView {
       return;
     }
     const day = dayOf(entry.time);
-    if (day !== this.#day) this.#messages.append(make('li', { class: 'divider day' }, day));
+    const isNewDay = day !== this.#day;
+    if (isNewDay) this.#messages.append(make('li', { class: 'divider day' }, day));
     this.#day = day;
     const answered = entry.reply === undefined ? undefined : this.#talk?.log.find(entry.reply);
     const image = entry.image && thumbnail(entry.image, (one) => this.#host.load(one), (one, url) => this.#host.openImage(one, url));
     const { item, foot } = bubble({ ...entry, quote: answered, image });
-    if (before?.kind === 'message' && continues(before, entry)) item.classList.add('continued');
+    if (!isNewDay && before?.kind === 'message' && continues(before, entry)) item.classList.add('continued');
     item.querySelector('.said')?.append(this.#actions(entry));
     this.#feet.set(entry.id, foot);
     this.#put(entry, item);
