@@ -76,7 +76,7 @@ class Alarms implements Mounted {
     return make(
       'header',
       { class: 'panel-head' },
-      make('div', {}, make('h1', {}, 'Alarms'), make('p', { class: 'hint' }, 'An alarm overtakes everything that waits, and comes back until somebody has acknowledged it.')),
+      make('div', {}, make('h1', {}, 'Alarms'), make('p', { class: 'hint' }, 'An alarm overtakes everything that waits, and comes back until you have acknowledged it.')),
       make('div', { class: 'alarm-signals' }, make('label', { class: 'switch' }, sound, make('span', {}, 'Sound')), ask),
     );
   }
