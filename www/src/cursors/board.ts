@@ -12,6 +12,7 @@ export class Board {
   readonly #done = make('canvas', { 'aria-hidden': 'true' });
   readonly #own = make('canvas', { 'aria-hidden': 'true' });
   #colours: readonly string[] = [];
+  #hasOwn = false;
 
   constructor() {
     this.element.append(this.#done, this.#own);
@@ -51,7 +52,10 @@ export class Board {
   }
 
   /** Draws the strokes that are on their way, in place of the ones before. */
-  drawOwn(strokes: Iterable<Stroke>): void {
+  drawOwn(strokes: readonly Stroke[]): void {
+    // A canvas that is cleared for each picture of the screen is also painted for each.
+    if (strokes.length === 0 && !this.#hasOwn) return;
+    this.#hasOwn = strokes.length > 0;
     const context = this.#clear(this.#own);
     for (const stroke of strokes) this.#stroke(context, stroke, 0);
   }

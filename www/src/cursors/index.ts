@@ -185,9 +185,12 @@ class Cursors implements Mounted {
 
   #showOwn(): void {
     const { spot } = this.#pen;
-    this.#own.element.hidden = spot === undefined;
-    this.#own.element.classList.toggle('is-drawing', this.#pen.drawing);
-    if (spot !== undefined) this.#own.element.style.transform = `translate(${spot.x * this.#board.width}px, ${spot.y * this.#board.height}px)`;
+    const { element } = this.#own;
+    // The same value again would be a change for the browser's styles.
+    if (element.hidden !== (spot === undefined)) element.hidden = spot === undefined;
+    if (spot === undefined) return;
+    element.classList.toggle('is-drawing', this.#pen.drawing);
+    element.style.transform = `translate(${spot.x * this.#board.width}px, ${spot.y * this.#board.height}px)`;
   }
 
   #showEmpty(): void {
