@@ -198,6 +198,14 @@ test('a person alone finds how to be two', async () => {
 
 // --- Rooms ---
 
+test('a person who is here for the first time finds what else can be tried', async () => {
+  const ada = await stage.enter(freshRoom());
+  await ada.reads('#empty', /Everything on this page is live/);
+  await ada.page.getByRole('link', { name: 'Watch this machine live' }).click();
+  await ada.waitFor(() => location.hash === '#charts');
+  await leave(ada);
+});
+
 test('a message stays in its room, and a room that was left is heard no more', async () => {
   const [first, second] = [freshRoom(), freshRoom()];
   const [ada, grace, linus] = [await stage.enter(first), await stage.enter(first), await stage.enter(second)];

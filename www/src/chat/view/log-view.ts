@@ -232,8 +232,21 @@ export class LogView {
     this.#empty.hidden = !isEmpty;
     if (!isEmpty) return;
     const [title, text] = emptyWords(talk);
-    this.#empty.replaceChildren(icon(talk?.isPrivate === true ? 'lock' : 'chat'), make('h2', {}, title), make('p', {}, text));
+    this.#empty.replaceChildren(icon(talk?.isPrivate === true ? 'lock' : 'chat'), make('h2', {}, title), make('p', {}, text), ...(talk?.isPrivate === false ? tour() : []));
   }
+}
+
+/** What else a person can try who is here for the first time, and perhaps alone. */
+const TOUR = [
+  { panel: 'charts', icon: 'charts', words: 'Watch this machine live' },
+  { panel: 'alarms', icon: 'alarms', words: 'Raise an alarm' },
+  { panel: 'lab', icon: 'lab', words: 'Cut the line, lose nothing' },
+  { panel: 'cursors', icon: 'cursors', words: 'Draw together' },
+] as const;
+
+function tour(): HTMLElement[] {
+  const links = TOUR.map(({ panel, icon: drawing, words }) => make('li', {}, make('a', { class: 'button', href: `#${panel}` }, icon(drawing), words)));
+  return [make('p', { class: 'tour-title' }, 'Everything on this page is live: messages between this browser and a server in Rust. Try it:'), make('ul', { class: 'tour' }, ...links)];
 }
 
 function emptyWords(talk: Talk | undefined): readonly [string, string] {
