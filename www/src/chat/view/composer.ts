@@ -68,6 +68,7 @@ export class Composer {
       this.#picker.value = '';
     });
     app.links.add(() => this.#showHint());
+    app.people.changes.add(() => this.#showPlaceholder());
   }
 
   focus(): void {
@@ -84,7 +85,7 @@ export class Composer {
     this.#field.value = draft?.text ?? '';
     this.#images = draft?.images ?? [];
     this.#reply = draft?.reply;
-    this.#field.placeholder = talk === undefined ? 'Choose a conversation first' : `Write to ${talk.isPrivate ? talk.title : `#${talk.title}`}`;
+    this.#showPlaceholder();
     for (const control of [this.#field, this.#button, find('attach', HTMLButtonElement)]) control.disabled = talk === undefined;
     showFieldError(this.#field, this.#error, undefined);
     this.#showTray();
@@ -141,6 +142,12 @@ export class Composer {
     }
     this.#showHint();
     this.#field.focus();
+  }
+
+  /** The name of a person may change. */
+  #showPlaceholder(): void {
+    const talk = this.#talk;
+    this.#field.placeholder = talk === undefined ? 'Choose a conversation first' : `Write to ${talk.isPrivate ? talk.title : `#${talk.title}`}`;
   }
 
   #keepDraft(): void {
