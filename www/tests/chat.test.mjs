@@ -255,6 +255,40 @@ test('messages in another room are counted, in the list and in the navigation, u
   await leave(ada, grace);
 });
 
+test('a room that is read in one tab is read in every tab, and a first visit begins without unread messages', async () => {
+  const room = freshRoom();
+  const ada = await stage.enter(room);
+  await ada.say('one');
+  await ada.say('two');
+  const grace = await stage.enter(room);
+  await grace.hears('two');
+  // Opened while the first tab is still there.
+  const second = await grace.tab(`${stage.origin}/#alarms`);
+  await second.connected();
+  const badge = '#nav a[href^="#chat"] .count';
+  await grace.go('alarms');
+  await ada.say('three');
+  await second.reads(badge, /^1 unread message$/);
+  await grace.reads(badge, /^1 unread message$/);
+  await grace.go(`chat/${room}`);
+  await grace.hears('three');
+  await second.page.waitForSelector(badge, { state: 'hidden' });
+  await leave(ada, grace);
+});
+
+test('messages in a room that was never open in view are old on the first visit', async () => {
+  const room = freshRoom();
+  const ada = await stage.enter(room);
+  await ada.say('earlier');
+  await ada.say('and earlier');
+  const grace = await stage.visit('alarms', {}, stage.origin, (page) => page.addInitScript((name) => localStorage.setItem('wirehub-demo.rooms', JSON.stringify([name])), room));
+  // The page knows how far the room was when it came.
+  await grace.waitFor((name) => localStorage.getItem(`wirehub-demo.seen.${name}`) !== null, room);
+  await ada.say('news');
+  await grace.reads('#nav a[href^="#chat"] .count', /^1 unread message$/);
+  await leave(ada, grace);
+});
+
 test('the address names the room: links, Back, leaving', async () => {
   const [room, other] = [freshRoom(), freshRoom()];
   const [ada, grace] = [await stage.enter(room), await stage.enter(other)];

@@ -10,6 +10,7 @@ import { upload } from './images';
 import { Log } from './log';
 import type { Draft, Message } from './message';
 import { Outbox } from './outbox';
+import { SeenMark, type SeenPlace } from './seen-mark';
 import type { Talk } from './talk';
 import { TypingIn } from './typing';
 
@@ -17,12 +18,6 @@ import { TypingIn } from './typing';
 const HISTORY = 100;
 /** How long a message waits for a connection, in ms: long enough for a train in a tunnel. */
 const TIMEOUT = 120_000;
-
-/** The place in a room's history up to which this browser has seen it. */
-export interface SeenPlace {
-  readonly epoch: string;
-  readonly offset: number;
-}
 
 /** A chat room from entering it until leaving it: its messages, its people, and the messages on their way. */
 export class Room implements Talk {
@@ -38,16 +33,16 @@ export class Room implements Talk {
   readonly #end = new AbortController();
   #subscription: Subscription<RoomMessage, Person> | undefined;
   #refusal: string | undefined;
-  #seen: SeenPlace | undefined;
+  readonly #seen: SeenMark;
   #newest: SeenPlace | undefined;
-  #unread = 0;
+  /** The offsets of the others' messages behind the mark. */
+  #unread: readonly number[] = [];
   #membersBefore: ReadonlyMap<string, string> | undefined;
 
-  /** `seen`: the place up to which an earlier visit has seen the room; without one everything earlier is old. */
-  constructor(app: App, name: RoomName, seen: SeenPlace | undefined) {
+  constructor(app: App, name: RoomName) {
     this.#app = app;
     this.address = name;
-    this.#seen = seen;
+    this.#seen = new SeenMark(name, this.#end.signal, (place) => this.#forget(place));
     this.#typing = new TypingIn(app, name, this.#end.signal, () => this.changes.notify());
     app.links.add(() => this.changes.notify(), this.#end.signal);
     app.people.changes.add(() => this.changes.notify(), this.#end.signal);
@@ -60,12 +55,8 @@ export class Room implements Talk {
     return this.address;
   }
 
-  get seen(): SeenPlace | undefined {
-    return this.#seen;
-  }
-
   get unread(): number {
-    return this.#unread;
+    return this.#unread.length;
   }
 
   get members(): readonly Somebody[] {
@@ -88,10 +79,9 @@ export class Room implements Talk {
   }
 
   read(): void {
-    if (this.#newest !== undefined) this.#seen = this.#newest;
-    if (this.#unread === 0) return;
-    this.#unread = 0;
-    this.changes.notify();
+    if (this.#newest === undefined) return;
+    this.#seen.move(this.#newest);
+    this.#forget(this.#newest);
   }
 
   write(isWriting: boolean): void {
@@ -116,6 +106,7 @@ export class Room implements Talk {
   #enter(client: DemoClient): void {
     const { signal } = this.#end;
     this.#refusal = undefined;
+    if (this.#seen.place === undefined) void this.#beginSeen(client);
     // A later client continues where the one before has ended.
     const start = this.#newest === undefined ? { history: HISTORY } : { since: this.#newest };
     const subscription = (this.#subscription = client.subscribe(`room:${this.address}`, start));
@@ -153,22 +144,32 @@ export class Room implements Talk {
         reply: data.kind === 'text' ? data.reply : undefined,
       });
       if (own) this.outbox.arrived(id);
-      else if (isNew && this.#isUnseen(offset, epoch)) this.#unread += 1;
+      else if (isNew && offset !== undefined && this.#isUnseen(offset, epoch)) this.#unread = [...this.#unread, offset];
       this.#typing.ended(user);
     } else if (data.kind === 'reaction') {
       this.log.react(data.to, data.emoji, { user, name: data.name }, data.on);
     }
-    if (offset !== undefined && epoch !== undefined) {
-      this.#newest = { offset, epoch };
-      // On the first visit, earlier messages are old.
-      this.#seen ??= this.#newest;
-    }
+    if (offset !== undefined && epoch !== undefined) this.#newest = { offset, epoch };
     this.changes.notify();
   }
 
-  #isUnseen(offset: number | undefined, epoch: string | undefined): boolean {
-    if (this.#seen === undefined || offset === undefined) return false;
-    return epoch !== this.#seen.epoch || offset > this.#seen.offset;
+  #isUnseen(offset: number, epoch: string | undefined): boolean {
+    const { place } = this.#seen;
+    return place !== undefined && (epoch !== place.epoch || offset > place.offset);
+  }
+
+  /** On the first visit everything earlier is old. */
+  async #beginSeen(client: DemoClient): Promise<void> {
+    // Without an answer nothing is unread until the room is seen.
+    const page = await client.history(`room:${this.address}`, { limit: 0, timeout: TIMEOUT }).catch(() => undefined);
+    if (page !== undefined && this.#seen.place === undefined) this.#seen.move(page.position);
+  }
+
+  /** Everything up to that place was seen, here or in another tab. */
+  #forget({ epoch, offset }: SeenPlace): void {
+    if (this.#unread.length === 0 || epoch !== this.#newest?.epoch) return;
+    this.#unread = this.#unread.filter((each) => each > offset);
+    this.changes.notify();
   }
 
   #reportGap(why: string): void {

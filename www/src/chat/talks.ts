@@ -3,7 +3,7 @@ import { Listeners } from '../listeners';
 import { LOBBY, parseRoom, type RoomName } from '../names';
 import { counted } from '../words';
 import { Inbox } from './private';
-import { Room, type SeenPlace } from './room';
+import { Room } from './room';
 import type { Talk } from './talk';
 
 const STORAGE_KEY = 'wirehub-demo.rooms';
@@ -22,10 +22,8 @@ export class Talks {
     this.#app = app;
     this.inbox = new Inbox(app);
     this.inbox.changes.add(() => this.#changed());
-    for (const [name, seen] of recall()) this.#add(name, seen);
-    if (this.#rooms.size === 0) this.#add(LOBBY, undefined);
-    // The places that were seen are kept for the next visit.
-    window.addEventListener('pagehide', () => this.#remember());
+    for (const name of recall()) this.#add(name);
+    if (this.#rooms.size === 0) this.#add(LOBBY);
   }
 
   get rooms(): readonly Room[] {
@@ -40,7 +38,7 @@ export class Talks {
     const known = this.#rooms.get(room.value);
     if (known !== undefined) return known;
     if (this.#rooms.size >= MAX_ROOMS) return { why: `You are in ${counted(MAX_ROOMS, 'room')}: leave one first.` };
-    const entered = this.#add(room.value, undefined);
+    const entered = this.#add(room.value);
     this.#remember();
     this.#changed();
     return entered;
@@ -53,8 +51,8 @@ export class Talks {
     this.#changed();
   }
 
-  #add(name: RoomName, seen: SeenPlace | undefined): Room {
-    const room = new Room(this.#app, name, seen);
+  #add(name: RoomName): Room {
+    const room = new Room(this.#app, name);
     this.#rooms.set(name, room);
     room.changes.add(() => this.#changed());
     return room;
@@ -69,14 +67,14 @@ export class Talks {
 
   #remember(): void {
     try {
-      localStorage.setItem(STORAGE_KEY, JSON.stringify([...this.#rooms.values()].map(({ address, seen }) => ({ room: address, seen }))));
+      localStorage.setItem(STORAGE_KEY, JSON.stringify([...this.#rooms.keys()]));
     } catch {
       // A browser may deny storage: the next visit begins in the lobby.
     }
   }
 }
 
-function recall(): readonly (readonly [RoomName, SeenPlace | undefined])[] {
+function recall(): readonly RoomName[] {
   try {
     const stored: unknown = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? '[]');
     return Array.isArray(stored) ? stored.slice(0, MAX_ROOMS).flatMap(parseStored) : [];
@@ -85,11 +83,7 @@ function recall(): readonly (readonly [RoomName, SeenPlace | undefined])[] {
   }
 }
 
-function parseStored(stored: unknown): (readonly [RoomName, SeenPlace | undefined])[] {
-  if (typeof stored !== 'object' || stored === null || !('room' in stored) || typeof stored.room !== 'string') return [];
-  const room = parseRoom(stored.room);
-  if (!room.ok) return [];
-  const seen = 'seen' in stored ? stored.seen : undefined;
-  const isPlace = typeof seen === 'object' && seen !== null && 'epoch' in seen && 'offset' in seen && typeof seen.epoch === 'string' && typeof seen.offset === 'number';
-  return [[room.value, isPlace ? { epoch: String(seen.epoch), offset: Number(seen.offset) } : undefined]];
+function parseStored(stored: unknown): RoomName[] {
+  const room = typeof stored === 'string' ? parseRoom(stored) : undefined;
+  return room?.ok === true ? [room.value] : [];
 }
