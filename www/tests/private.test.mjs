@@ -52,13 +52,15 @@ test('a reader at the end of a room is there again after a private conversation'
   const room = freshRoom();
   const [ada, grace] = [await named('Ada', room), await named('Grace', room)];
   // Beside the list of members there is less room: these messages have more lines there.
-  for (let number = 1; number <= 8; number += 1) await ada.say(`${number} ${'a line that has to be wrapped '.repeat(9)}`.trim());
+  for (let number = 1; number <= 8; number += 1) await ada.say(`${number} ${'A longer paragraph to see how a bubble wraps over several lines in this page. '.repeat(4)}`.trim());
   await grace.waitFor(() => document.querySelectorAll('#messages .message').length === 8);
   await writeTo(grace, ada);
+  // The browser reports the scrolling of the way there with the next picture.
+  const pictures = () => grace.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  await pictures();
   await grace.page.click(`#room-list a[data-room="${room}"]`);
   await grace.inRoom(room);
-  // The browser reports the scrolling of the way there with the next picture.
-  await grace.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  await pictures();
   await ada.say('in view');
   await grace.hears('in view');
   await grace.waitFor(() => {
