@@ -125,7 +125,10 @@ test('the keyboard draws too', async () => {
   for (let step = 0; step < 10; step += 1) await ada.page.keyboard.press('ArrowRight');
   await ada.page.keyboard.press('Space');
   await shows(grace, (share) => share > 0.15);
-  const [x] = await pointer(grace);
+  // A pointer is interpolated: it arrives a little later than the line.
+  const latest = Date.now() + 10_000;
+  let [x] = await pointer(grace);
+  while (Math.abs(x - 0.7) >= 0.02 && Date.now() < latest) [x] = await pointer(grace);
   assert.ok(Math.abs(x - 0.7) < 0.02, `the pointer is at ${x}`);
   await leave(ada, grace);
 });
