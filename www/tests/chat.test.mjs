@@ -291,7 +291,10 @@ test('messages in a room that was never open in view are old on the first visit'
 
 test('the address names the room: links, Back, leaving', async () => {
   const [room, other] = [freshRoom(), freshRoom()];
-  const [ada, grace] = [await stage.enter(room), await stage.enter(other)];
+  const grace = await stage.enter(other);
+  // A person counts once.
+  await (await grace.tab(`${stage.origin}/#chat/${other}`)).inRoom(other);
+  const ada = await stage.enter(room);
   assert.equal(await ada.page.title(), `${room} · Wirehub`);
   const link = ada.page.locator(`#room-list a[data-room="${other}"]`);
   await ada.reads(`#room-list a[data-room="${other}"] .count`, '1 person');

@@ -110,7 +110,7 @@ impl Demo {
             .authenticate(self.tokens.clone().hook())
             .state(self.tokens.names().clone())
             .call(Echo, async |_, request| Ok(EchoResponse { text: request.text }))
-            .call(Rooms, async |context, _| Ok(RoomsResponse { rooms: rooms::list(context.hub()) }))
+            .call(Rooms, async |context, _| Ok(RoomsResponse { rooms: rooms::list(context.hub()).await }))
             .call(DescribeMeters, async |_, _| Ok(meters::describe()))
             .call_stream(Ticks, async |_, request| Ok(clock::ticks(clock::period(&request)?)));
         let hub = rooms::add(hub);

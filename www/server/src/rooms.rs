@@ -172,16 +172,17 @@ fn is_within(value: f64) -> bool {
     (-0.5..=1.5).contains(&value)
 }
 
-/// The rooms with members, in alphabetical order.
-pub(crate) fn list(hub: &Hub) -> Vec<RoomInfo> {
+/// The rooms with members, in alphabetical order. A person with several tabs is one.
+pub(crate) async fn list(hub: &Hub) -> Vec<RoomInfo> {
     let mut rooms: BTreeMap<String, u32> = BTreeMap::new();
     for (channel, sessions) in hub.local_channels() {
         let of_page = Room::parse(&channel).map(|room| room.room().to_owned());
         let Some(room) = of_page.or_else(|| Some(ChatRoom::parse(&channel)?.room().to_owned())) else {
             continue;
         };
+        let users = hub.presence_counts(&channel).await.map_or(sessions, |counts| counts.users);
         let people = rooms.entry(room).or_default();
-        *people = people.saturating_add(u32::try_from(sessions).unwrap_or(u32::MAX));
+        *people = people.saturating_add(u32::try_from(users).unwrap_or(u32::MAX));
     }
     rooms.into_iter().map(|(name, people)| RoomInfo { name, people }).collect()
 }
@@ -193,7 +194,7 @@ pub(crate) async fn publish_list(hub: Hub) {
     let mut last = None;
     while is_running(&hub) {
         clock.tick().await;
-        let rooms = RoomsResponse { rooms: list(&hub) };
+        let rooms = RoomsResponse { rooms: list(&hub).await };
         if last.as_ref() == Some(&rooms) {
             continue;
         }
