@@ -71,6 +71,10 @@ impl Collector for Figures {
         counter(&mut encoder, "publications", "Messages published in a channel", counts.publications)?;
         let words = "Messages queued for a session";
         counter(&mut encoder, "deliveries", words, counts.deliveries)?;
+        let words = "Bytes received by WebSockets, headers included, without TLS and handshakes";
+        counter(&mut encoder, "received_bytes", words, counts.received_bytes)?;
+        let words = "Bytes sent by WebSockets, headers included, without TLS and handshakes";
+        counter(&mut encoder, "sent_bytes", words, counts.sent_bytes)?;
         let words = "Refused WebSocket handshakes, by HTTP status";
         counters(&mut encoder, "handshakes_refused", words, "status", counts.refused_handshakes)?;
         let reasons = counts.refusals.iter().map(|(reason, count)| (reason.as_str(), *count));

@@ -115,6 +115,20 @@ test('sessions and channels are shown as they are, whatever they are called', as
   await leave();
 });
 
+test('the rates of messages and bytes are shown', async () => {
+  const client = await Client.connect(server, 'rate', ['busy']);
+  const { page, problems, leave } = await signedIn();
+  const busy = setInterval(() => void client.ask({ publish: { channel: 'busy', data: 'x'.repeat(5_000) } }), 50);
+  for (const name of ['Received per second', 'Sent per second']) {
+    await page.locator('#figures li', { hasText: name }).locator('strong', { hasText: /^\d+\.\d KiB$/ }).waitFor();
+  }
+  await page.locator('#figures li', { hasText: 'Publications per second' }).locator('strong', { hasText: /^[1-9]/ }).waitFor();
+  clearInterval(busy);
+  client.close();
+  assert.deepEqual(problems, []);
+  await leave();
+});
+
 test('why clients were refused is shown', async () => {
   const { page, problems, leave } = await signedIn();
   const refused = new WebSocket(`ws://${server.host}/ws`, { origin: 'https://other.example' });

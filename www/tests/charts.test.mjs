@@ -35,10 +35,12 @@ const spanOf = (person, text) => person.page.getByRole('radio', { name: text, ex
 test('every reading of the server and its machine is drawn, 60 messages a second', async () => {
   const ada = await viewer();
   await ada.reads('.charts-rates', /^(6\d|7\d) messages a second/);
-  for (const title of ['Messages', 'Sessions', 'Processor', 'Memory', 'Network']) {
+  for (const title of ['Messages', 'Traffic', 'Sessions', 'Processor', 'Memory', 'Network']) {
     await ada.reads(`section[aria-label^="${title}"] .legend-value`, /\d/);
   }
   assert.match(await ada.page.textContent('section[aria-label^="Memory"] .legend'), /[MG]B/);
+  // The readings themselves are several kilobytes a second, and this page sends next to nothing.
+  await ada.reads('section[aria-label^="Traffic"] .legend', /^Bytes in[\d.]+ B\/sBytes out[\d.]+ kB\/s$/);
   await ada.leave();
 });
 

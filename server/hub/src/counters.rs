@@ -10,6 +10,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::Request;
 
 use crate::refusals::{RefusalReason, Refusals};
+use crate::traffic::Traffic;
 
 /// The figures of a hub since it was built: see [`Hub::counts`](crate::Hub::counts). Labels have few values, and clients can't
 /// choose them.
@@ -24,6 +25,11 @@ pub struct Counts {
     pub publications: u64,
     /// Messages that were put into the queue of a session.
     pub deliveries: u64,
+    /// Bytes that WebSocket connections have received, as counted at the socket: the frames with their headers, without TLS and
+    /// without the HTTP request of the handshake. `/echo` is included.
+    pub received_bytes: u64,
+    /// Bytes that WebSocket connections have sent, counted in the same way.
+    pub sent_bytes: u64,
     /// WebSocket connections that were opened.
     pub connections: u64,
     /// WebSocket connections that ended, by close code. The label is `none` if the client closed or vanished, and `application`
@@ -182,13 +188,15 @@ impl Counters {
         });
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self, traffic: &Traffic) -> Counts {
         let commands = COMMANDS.into_iter().zip(&self.commands);
         Counts {
             commands: commands.map(|(name, count)| (name, count.total())).collect(),
             errors: self.errors.totals(),
             publications: self.publications.total(),
             deliveries: self.deliveries.total(),
+            received_bytes: traffic.received(),
+            sent_bytes: traffic.sent(),
             connections: self.opened.total(),
             ended: self.ended.totals(),
             refused_handshakes: self.refused_handshakes.totals(),
@@ -216,7 +224,7 @@ mod tests {
             counters.ended(CloseCode::new(code));
         }
         counters.ended(None);
-        let counts = counters.counts();
+        let counts = counters.counts(&Traffic::new());
         assert_eq!(counts.commands.iter().filter(|(_, count)| *count == 1).count(), 2);
         let internal = ErrorCode::INTERNAL.number().to_string();
         assert_eq!(counts.errors, [(internal, 1), ("application".into(), 2000)]);

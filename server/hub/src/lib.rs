@@ -33,6 +33,7 @@ mod session;
 mod shared_state;
 mod socket;
 mod token_bucket;
+mod traffic;
 #[doc(hidden)]
 pub mod unix_time;
 mod upgrade;

@@ -1,6 +1,6 @@
 // Figures, with their last minutes as a line.
 
-import { element, number, setText, svg } from './dom.js';
+import { bytes, element, number, setText, svg } from './dom.js';
 
 /** The number of samples in a line. */
 const SAMPLES = 60;
@@ -16,9 +16,12 @@ export class Figure {
   #area = svg('polygon');
   #title = svg('title');
   #samples = [];
+  #words;
 
-  constructor(name) {
+  /** `words` formats a value for people. */
+  constructor(name, words = number) {
     this.#name = name;
+    this.#words = words;
     const chart = svg(
       'svg',
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' },
@@ -33,10 +36,10 @@ export class Figure {
   add(value) {
     this.#samples.push(value);
     if (this.#samples.length > SAMPLES) this.#samples.shift();
-    setText(this.#value, value === undefined ? '–' : number(value));
+    setText(this.#value, value === undefined ? '–' : this.#words(value));
     const known = this.#samples.filter((sample) => sample !== undefined);
     const highest = Math.max(0, ...known);
-    setText(this.#title, `${this.#name}: the highest of the last samples is ${number(highest)}`);
+    setText(this.#title, `${this.#name}: the highest of the last samples is ${this.#words(highest)}`);
     const step = WIDTH / (SAMPLES - 1);
     const start = WIDTH - (known.length - 1) * step;
     const points = known.map((sample, index) => {
@@ -60,6 +63,8 @@ export class Figures {
     commands: new Figure('Commands per second'),
     publications: new Figure('Publications per second'),
     deliveries: new Figure('Deliveries per second'),
+    received_bytes: new Figure('Received per second', bytes),
+    sent_bytes: new Figure('Sent per second', bytes),
     errors: new Figure('Errors per second'),
   };
 
@@ -70,7 +75,7 @@ export class Figures {
 
   add(stats) {
     for (const name of ['sessions', 'channels', 'subscriptions']) this.#figures[name].add(stats[name]);
-    for (const name of ['connections', 'commands', 'publications', 'deliveries', 'errors']) {
+    for (const name of ['connections', 'commands', 'publications', 'deliveries', 'received_bytes', 'sent_bytes', 'errors']) {
       this.#figures[name].add(rate(stats, this.#before.get(stats.node), name));
     }
     this.#before.set(stats.node, stats);

@@ -29,7 +29,7 @@ export function duration(milliseconds) {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** Formats a number of bytes: `0`, `512 B`, `1.5 KiB`. */
+/** Formats a number of bytes, possibly of each second: `0`, `512 B`, `1.5 KiB`. */
 export function bytes(count) {
   if (count === 0) return '0';
   const units = ['B', 'KiB', 'MiB', 'GiB'];
@@ -39,7 +39,7 @@ export function bytes(count) {
     value /= 1024;
     unit += 1;
   }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+  return `${value.toFixed(unit === 0 ? 0 : 1)} ${units[unit]}`;
 }
 
 /** Formats a number for people: a rate below ten has one decimal place. */

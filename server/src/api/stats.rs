@@ -36,6 +36,10 @@ pub(super) struct Stats {
     publications: u64,
     /// Messages queued for sessions.
     deliveries: u64,
+    /// Bytes received by WebSockets, with the headers of frames, without TLS and handshakes.
+    received_bytes: u64,
+    /// Bytes sent by WebSockets, counted in the same way.
+    sent_bytes: u64,
     /// Refused clients.
     refused: Refused,
 }
@@ -94,6 +98,8 @@ pub(super) async fn stats(State(hub): State<Hub>) -> Json<Stats> {
         errors: total(&counts.errors),
         publications: counts.publications,
         deliveries: counts.deliveries,
+        received_bytes: counts.received_bytes,
+        sent_bytes: counts.sent_bytes,
         refused: Refused::of(&counts),
     })
 }

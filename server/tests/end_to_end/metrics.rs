@@ -1,7 +1,13 @@
 //! The metrics of a hub.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rcgen::generate_simple_self_signed;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Request};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::api::ApiKey;
@@ -10,9 +16,9 @@ use wirehub_server::engine::{
     Delivery, Engine, EngineFuture, EngineMetric, EnginePublish, Locate, Located, MemoryEngine, Publications,
     ReadHistory,
 };
-use wirehub_server::{api, metrics, router};
+use wirehub_server::{Listener, Tls, api, metrics, router};
 
-use crate::support::{CODECS, Client, Server, call, http_at, open_hub, publish, until};
+use crate::support::{CODECS, Client, Server, call, http_at, in_time, open_hub, publish, until};
 
 async fn scrape(server: &Server) -> String {
     let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -74,6 +80,76 @@ async fn commands_messages_and_ends_are_counted() {
         count("3502") && count("none")
     };
     while !ended().await {}
+}
+
+#[tokio::test]
+async fn the_bytes_of_frames_are_counted_without_handshakes_and_without_tls() {
+    let made = generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    for is_plain in [true, false] {
+        let hub = open_hub().build();
+        let app = hub.echo().merge(metrics(&hub));
+        let mut listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        if !is_plain {
+            listener = listener.with_tls(Tls::from_files(&certificate, &key).unwrap());
+        }
+        let mut server = Server::start_on(listener, hub, app);
+        let tcp = server.tcp().await;
+        let (received, sent) = if is_plain {
+            echoed_bytes(tcp).await
+        } else {
+            let name = "localhost".try_into().unwrap();
+            echoed_bytes(in_time(connector.connect(name, tcp)).await.unwrap()).await
+        };
+        // The client may have read bytes that the server has not counted yet.
+        until(|| server.hub.counts().sent_bytes >= sent).await;
+        if is_plain {
+            let lines = [
+                format!("wirehub_received_bytes_total {received}"),
+                format!("wirehub_sent_bytes_total {sent}"),
+            ];
+            expect(&scrape(&server).await, &[&lines[0], &lines[1]]);
+        }
+        let hub = server.hub.clone();
+        server.stop();
+        server.stopped().await;
+        let counts = hub.counts();
+        assert_eq!((counts.received_bytes, counts.sent_bytes), (received, sent), "plain: {is_plain}");
+    }
+}
+
+/// Sends messages to `/echo`, the first one right behind the handshake, and closes. Returns the bytes that the server has
+/// received and sent, without those of the handshake.
+async fn echoed_bytes(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> (u64, u64) {
+    const MASK: [u8; 4] = [0; 4];
+    let handshake = "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let short = [&[0x81, 0x82][..], &MASK, b"hi"].concat();
+    in_time(stream.write_all(&[handshake.as_bytes(), &short].concat())).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(&[0x81, 2, b'h', b'i']) {
+        answer.push(in_time(stream.read_u8()).await.unwrap());
+    }
+    let content = vec![0; 70_000];
+    let large = [&[0x82, 0xff][..], &70_000_u64.to_be_bytes(), &MASK, &content].concat();
+    let close = [&[0x88, 0x80][..], &MASK].concat();
+    in_time(stream.write_all(&[&large[..], &close].concat())).await.unwrap();
+    let expected = [&[0x82, 127][..], &70_000_u64.to_be_bytes(), &content, &[0x88, 0]].concat();
+    let mut answers = vec![0; expected.len()];
+    in_time(stream.read_exact(&mut answers)).await.unwrap();
+    assert!(answers == expected);
+    ((short.len() + large.len() + close.len()) as u64, (4 + expected.len()) as u64)
 }
 
 #[tokio::test]

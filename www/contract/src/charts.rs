@@ -56,7 +56,8 @@ pub struct Series {
     pub title: String,
     /// The unit: `%`, `bytes`, `bytes/s`, `/s`, `ms` or empty for a count.
     pub unit: String,
-    /// The series with the same group have one scale: `cpu`, `memory`, `network`, `messages`, `sessions`, `delay`.
+    /// The series with the same group have one scale: `cpu`, `memory`, `network`, `messages`, `traffic`,
+    /// `sessions`, `delay`.
     pub group: String,
     /// The largest possible value, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -54,6 +54,8 @@ static SERVER_SOURCE: LazyLock<MeterSource> = LazyLock::new(|| MeterSource {
     series: vec![
         series("published", "Messages in", "/s", "messages"),
         series("delivered", "Messages out", "/s", "messages"),
+        series("received", "Bytes in", "bytes/s", "traffic"),
+        series("sent", "Bytes out", "bytes/s", "traffic"),
         series("sessions", "Sessions", "", "sessions"),
         series("delay", "Delay of the clock", "ms", "delay"),
     ],
@@ -75,13 +77,15 @@ pub(crate) async fn measure(hub: Hub, ruling: Ruling) {
 async fn measure_server(hub: &Hub, ruling: &Ruling) {
     let mut output = Output::new(&SERVER_SOURCE);
     let mut pace = Pace::new(SERVER_RATE);
-    let (mut published, mut delivered) = (Rate::default(), Rate::default());
+    let [mut published, mut delivered, mut received, mut sent] = [(); 4].map(|()| Rate::default());
     while is_running(hub) {
         let delay = pace.next(hub).await;
         let (counts, at) = (hub.counts(), Instant::now());
         let values = [
             published.per_second(counts.publications, at),
             delivered.per_second(counts.deliveries, at),
+            received.per_second(counts.received_bytes, at),
+            sent.per_second(counts.sent_bytes, at),
             narrow(hub.local_sessions()),
             delay.as_secs_f32() * 1000.0,
         ];

@@ -26,6 +26,7 @@ const titles: Readonly<Record<string, string>> = {
   memory: 'Memory',
   network: 'Network',
   messages: 'Messages',
+  traffic: 'Traffic',
   sessions: 'Sessions',
   delay: 'Delay',
 };

@@ -248,6 +248,9 @@ async fn every_reading_comes_in_its_order_and_the_last_minutes_are_kept() {
     let mut trail = ann.subscribe(&Trail::new("server").unwrap()).unwrap();
     let kept = Frame::decode(&next(&mut trail).await).unwrap();
     assert!(kept.times.len() > 1 && kept.times.last() > Some(&500.0), "{kept:?}");
+    let column = |name: &str| meters.sources[0].series.iter().position(|it| it.name == name).unwrap();
+    let [delivered, sent] = ["delivered", "sent"].map(|name| *kept.columns[column(name)].last().unwrap());
+    assert!(sent > 30.0 * delivered && delivered > 0.0, "{sent} bytes and {delivered} messages a second");
     // Somebody who comes later.
     let ben = server.person("b", "Ben").await;
     let mut again =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::checked_subtraction::subtract;
+use crate::traffic::Traffic;
 
 /// The phase of a hub on its way from start to stop. A hub never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,28 +21,34 @@ pub enum Phase {
     Stopped,
 }
 
-/// Counts the WebSocket connections of a hub.
+/// Counts the WebSocket connections of a hub, and their bytes.
 pub(crate) struct Connections {
     phase: watch::Sender<Phase>,
-    open: Arc<watch::Sender<usize>>,
+    counts: Arc<ConnectionCounts>,
+}
+
+struct ConnectionCounts {
+    open: watch::Sender<usize>,
+    traffic: Traffic,
 }
 
 /// An open connection, until it is dropped.
-pub(crate) struct Connection(Arc<watch::Sender<usize>>);
+pub(crate) struct Connection(Arc<ConnectionCounts>);
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running), open: Arc::new(watch::Sender::new(0)) }
+        let counts = ConnectionCounts { open: watch::Sender::new(0), traffic: Traffic::new() };
+        Self { phase: watch::Sender::new(Phase::Running), counts: Arc::new(counts) }
     }
 
     /// Counts another connection; `None` after the beginning of a stop.
     pub(crate) fn enter(&self) -> Option<Connection> {
         // Waiting tasks are woken only when no connection is open.
-        self.open.send_if_modified(|open| {
+        self.counts.open.send_if_modified(|open| {
             *open = open.saturating_add(1);
             false
         });
-        let connection = Connection(Arc::clone(&self.open));
+        let connection = Connection(Arc::clone(&self.counts));
         // Checked after the connection is counted: a stop that begins now waits for it.
         (self.phase() == Phase::Running).then_some(connection)
     }
@@ -80,13 +87,28 @@ impl Connections {
 
     /// Waits until no connection is open.
     pub(crate) async fn all_closed(&self) {
-        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+        let _ = self.counts.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+
+    /// The bytes of all connections since the start.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.counts.traffic
+    }
+}
+
+impl Connection {
+    pub(crate) fn count_received(&self, bytes: usize) {
+        self.0.traffic.add_received(bytes);
+    }
+
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.0.traffic.add_sent(bytes);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.send_if_modified(|open| {
+        self.0.open.send_if_modified(|open| {
             *open = subtract(*open, 1);
             *open == 0
         });

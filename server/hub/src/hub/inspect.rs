@@ -95,7 +95,7 @@ impl Hub {
 
     /// The figures that the hub has counted since it was built.
     pub fn counts(&self) -> Counts {
-        self.counters().counts()
+        self.counters().counts(self.connections().traffic())
     }
 
     /// The hub's phase between start and stop.

@@ -49,17 +49,17 @@ mod refused_subscriptions;
 mod subscribing;
 mod subscriptions;
 
-/// Serves the connection of `peer` until it ends. `headers` are those of the handshake, if the hub needs them. `open` counts the
-/// connection as open, and is dropped at its end.
-pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
+/// Serves the connection of `peer` until it ends. `headers` are those of the handshake, if the hub needs them. `held` is
+/// dropped at its end.
+pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, H>(
     hub: Hub,
     peer: Arc<Peer>,
     headers: Option<Box<HeaderMap>>,
     socket: Socket<S>,
-    open: O,
+    held: H,
 ) -> impl Future<Output = ()> {
     hub.counters().opened();
-    let mut served = Some((Session::new(hub, peer, headers), socket, open));
+    let mut served = Some((Session::new(hub, peer, headers), socket, held));
     // An async block would need memory for its captures and for the borrows of them at the same time.
     let ended = poll_fn(move |cx| {
         let Some((session, socket, _)) = &mut served else { return Poll::Pending };
@@ -71,11 +71,11 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
 }
 
 /// The last steps of a session.
-async fn end_session<S: AsyncRead + AsyncWrite + Unpin, O>(
-    served: Option<(Session, Socket<S>, O)>,
+async fn end_session<S: AsyncRead + AsyncWrite + Unpin, H>(
+    served: Option<(Session, Socket<S>, H)>,
     end: Box<SessionEnd>,
 ) {
-    let Some((mut session, mut socket, open)) = served else { return };
+    let Some((mut session, mut socket, held)) = served else { return };
     session.ended = end.code();
     let (hub, peer) = (session.hub.clone(), Arc::clone(&session.peer));
     // From here on the session can't be found, and its calls are stopped.
@@ -83,7 +83,7 @@ async fn end_session<S: AsyncRead + AsyncWrite + Unpin, O>(
     tracing::debug!(session = %peer.id, ?end, "session ends");
     hub.counters().ended(end.code());
     close_handshake::run(*end, &peer, &hub, &mut socket).await;
-    drop((socket, open));
+    drop((socket, held));
 }
 
 /// The state of a session without its socket.

@@ -32,7 +32,7 @@ use crate::auth::{Authenticated, Refusal};
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
 use crate::namespace::{Access, History, Namespace, Overflow};
-use crate::socket::{Socket, Transport};
+use crate::socket::{Metered, Socket, Transport};
 use crate::{Builder, Hub};
 
 mod faults;
@@ -45,6 +45,7 @@ mod recovery;
 mod stopping;
 mod stored_alarms;
 mod stored_calls;
+mod traffic;
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -73,9 +74,9 @@ impl Client {
         let session = {
             let hub = hub.clone();
             tokio::spawn(async move {
-                let open = hub.connections().enter();
-                let socket = Socket::new(server, &Bytes::new(), Limits::DEFAULT.batch_bytes);
-                serve(hub, peer, None, socket, open).await;
+                let stream = Metered::new(server, hub.connections().enter().unwrap(), &[]);
+                let socket = Socket::new(stream, &Bytes::new(), Limits::DEFAULT.batch_bytes);
+                serve(hub, peer, None, socket, ()).await;
             })
         };
         let socket = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
@@ -248,7 +249,7 @@ async fn a_turn_is_over_after_so_many_commands() {
 }
 
 /// The size of a future of this kind.
-fn bytes_of<F>(_: impl Fn(Hub, Arc<Peer>, Headers, Socket<Transport>, [u64; 3]) -> F) -> usize {
+fn bytes_of<F>(_: impl Fn(Hub, Arc<Peer>, Headers, Socket<Metered<Transport>>, [u64; 2]) -> F) -> usize {
     size_of::<F>()
 }
 

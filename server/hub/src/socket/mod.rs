@@ -17,9 +17,11 @@ mod echo;
 mod frames;
 mod gather;
 mod incoming;
+mod metered;
 mod outgoing;
 mod transport;
 
+pub(crate) use self::metered::Metered;
 pub(crate) use self::outgoing::Kind;
 pub use self::transport::Transport;
 

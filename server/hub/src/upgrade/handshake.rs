@@ -20,7 +20,7 @@ use crate::accept::{Admission, Detach, Slot};
 use crate::hub::addresses::{AddressCharge, TooMany};
 use crate::hub::connections::Connection;
 use crate::refusals::RefusalReason;
-use crate::socket::{Socket, Transport};
+use crate::socket::{Metered, Socket, Transport};
 
 /// A valid handshake.
 pub(super) struct Handshake {
@@ -28,12 +28,12 @@ pub(super) struct Handshake {
     upgrade: OnUpgrade,
     detach: Option<Detach>,
     address: Option<IpAddr>,
-    open: OpenConnection,
+    connection: Connection,
+    held: HeldPlace,
 }
 
-/// Counts a connection as open, at the hub and at the listener.
-pub(super) struct OpenConnection {
-    _connection: Connection,
+/// The place of a connection at the listener and at its address, until it is dropped.
+pub(super) struct HeldPlace {
     _slot: Option<Slot>,
     /// Boxed, because most connections have none.
     _charged: Option<Box<AddressCharge>>,
@@ -69,8 +69,8 @@ impl Handshake {
         let detach = admission.as_ref().map(Admission::detach);
         let (slot, held) = admission.and_then(|admission| admission.take_slot()).unzip();
         let charged = charged.or(held.flatten());
-        let open = OpenConnection { _connection: connection, _slot: slot, _charged: charged };
-        Ok(Self { accept, upgrade, detach, address, open })
+        let held = HeldPlace { _slot: slot, _charged: charged };
+        Ok(Self { accept, upgrade, detach, address, connection, held })
     }
 
     /// The client's address, if known.
@@ -92,9 +92,10 @@ impl Handshake {
     }
 
     /// Takes over the stream after the response is sent; `None` if the client has gone meanwhile.
-    pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Transport>, OpenConnection)> {
+    pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Metered<Transport>>, HeldPlace)> {
         let (transport, leftover) = Transport::from_upgraded(self.upgrade.await.ok()?, self.detach);
-        Some((Socket::new(transport, &leftover, message_bytes), self.open))
+        let stream = Metered::new(transport, self.connection, &leftover);
+        Some((Socket::new(stream, &leftover, message_bytes), self.held))
     }
 }
 

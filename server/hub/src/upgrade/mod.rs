@@ -61,7 +61,7 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     let opening = handshake.finish(Limits::DEFAULT.batch_bytes);
     // The session replaces the handshake in the task, which has no room for both.
     tokio::spawn(opening.then(|opened| {
-        let opened = opened.map(|(socket, open)| session::serve(hub, peer, headers, socket, open));
+        let opened = opened.map(|(socket, held)| session::serve(hub, peer, headers, socket, held));
         OptionFuture::from(opened)
     }));
     Ok(response)
@@ -72,9 +72,9 @@ async fn plain_echo(State(hub): State<Hub>, mut request: Request) -> Result<Resp
     let response = handshake.response(None);
     tokio::spawn(async move {
         let limit = hub.live().limits.message_bytes;
-        if let Some((socket, open)) = handshake.finish(limit).await {
+        if let Some((socket, held)) = handshake.finish(limit).await {
             echo::serve(&hub, socket).await;
-            drop(open);
+            drop(held);
         }
     });
     Ok(response)
