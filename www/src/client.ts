@@ -10,8 +10,11 @@ export type DemoClient = Client<DemoContract>;
 export type Link =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'connected' }
-  /** `retryAt`: the time of the next attempt, on `performance.now()`'s clock; none while an attempt is running. */
-  | { readonly kind: 'reconnecting'; readonly retryAt: number | undefined }
+  /**
+   * `retryAt`: the time of the next attempt, on `performance.now()`'s clock; none while an attempt is running. `code`: the close
+   * code of the connection that ended, 1006 if it broke without a close.
+   */
+  | { readonly kind: 'reconnecting'; readonly retryAt: number | undefined; readonly code: number | undefined }
   /** For good: only {@link Connection.renew} helps. */
   | { readonly kind: 'closed'; readonly why: string };
 
@@ -99,11 +102,11 @@ function linkOf(event: StateChangeEvent, before: Link): Link {
     case 'closed':
       return { kind: 'closed', why: closeReason(event) };
     case 'reconnecting':
-      return { kind: 'reconnecting', retryAt: event.retryIn === undefined ? undefined : performance.now() + event.retryIn };
+      return { kind: 'reconnecting', retryAt: event.retryIn === undefined ? undefined : performance.now() + event.retryIn, code: event.code };
     case 'disconnected':
     case 'connecting':
       // An attempt after a lost connection is part of reconnecting.
-      return before.kind === 'reconnecting' ? { kind: 'reconnecting', retryAt: undefined } : { kind: 'connecting' };
+      return before.kind === 'reconnecting' ? { kind: 'reconnecting', retryAt: undefined, code: event.code } : { kind: 'connecting' };
   }
 }
 

@@ -32,8 +32,8 @@ pub struct Counts {
     pub sent_bytes: u64,
     /// WebSocket connections that were opened.
     pub connections: u64,
-    /// WebSocket connections that ended, by close code. The label is `none` if the client closed or vanished, and `application`
-    /// for the codes of applications.
+    /// WebSocket connections that ended, by close code. The label is `none` if the client closed or vanished or the connection
+    /// was [aborted](crate::Hub::abort_connection), and `application` for the codes of applications.
     pub ended: Vec<(String, u64)>,
     /// WebSocket handshakes that were refused, by HTTP status.
     pub refused_handshakes: Vec<(String, u64)>,
@@ -179,7 +179,7 @@ impl Counters {
         self.opened.add(1);
     }
 
-    /// Counts the end of a connection. Without a code the client closed it or vanished.
+    /// Counts the end of a connection. Without a code the server has not closed it.
     pub(crate) fn ended(&self, code: Option<CloseCode>) {
         self.ended.add(match code.map(CloseCode::number) {
             None => Label::None,

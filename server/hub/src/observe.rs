@@ -32,7 +32,8 @@ pub enum SessionEvent {
     /// unanswered ping.
     #[non_exhaustive]
     Disconnected {
-        /// The close code of the server; `None` if the client closed or vanished.
+        /// The close code of the server; `None` if the client closed or vanished, or the connection was
+        /// [aborted](crate::Hub::abort_connection).
         code: Option<CloseCode>,
     },
     /// It has been subscribed to a channel.

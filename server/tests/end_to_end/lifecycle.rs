@@ -176,6 +176,20 @@ async fn one_session_can_be_disconnected_with_a_code_and_a_reason() {
 }
 
 #[tokio::test]
+async fn an_aborted_connection_looks_like_a_lost_one() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut other = Client::connect(&server, codec).await;
+        let mut client = Client::open(&server, codec).await;
+        let session = client.connected(Default::default()).await.session.parse().unwrap();
+        assert!(server.hub.abort_connection(session).await.unwrap());
+        assert_eq!(client.closed().await, (1006, String::new()));
+        until(|| !server.hub.abort_connection(session).now_or_never().unwrap().unwrap()).await;
+        other.ok(publish("a", Payload::json("1"))).await;
+    }
+}
+
+#[tokio::test]
 async fn a_unix_socket_serves_the_same_and_its_file_goes_with_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.sock");

@@ -114,7 +114,7 @@ wirehub_common::contract! {
     call ServerFacts = "demo.server": fn(Nothing) -> ServerFactsResponse;
     /// Ends the caller's session as if its token had expired: the client gets a new one and comes back.
     call ExpireToken = "demo.expire-token": fn(Nothing) -> Nothing;
-    /// Ends the caller's session: the client comes back.
+    /// Drops the caller's connection without a close, as a broken line does: the client comes back.
     call Cut = "demo.cut": fn(Nothing) -> Nothing;
     /// Restarts the server, if it allows that to the caller.
     call Restart = "demo.restart": fn(Nothing) -> RestartResponse;

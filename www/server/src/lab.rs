@@ -21,9 +21,6 @@ use crate::restart::RestartWish;
 use crate::throttle::Throttle;
 use crate::{is_running, now, now_whole, out_of_bounds, too_often, user};
 
-/// The close code of [`Cut`]: the client comes back.
-const CUT: u16 = 4000;
-
 /// The time for the answer of a call, before the server ends the connection.
 const ANSWER: Duration = Duration::from_millis(100);
 
@@ -63,12 +60,11 @@ pub(crate) fn add(hub: Builder, wish: Option<RestartWish>) -> Builder {
         .call(Load, load)
         .call(ExpireToken, async |context, _| {
             user(&context)?;
-            end(&context, CloseCode::TOKEN_EXPIRED, "the lab has ended the token");
+            disturb(&context, Disturbance::TokenExpires);
             Ok(Nothing {})
         })
         .call(Cut, async |context, _| {
-            let code = CloseCode::new(CUT).unwrap_or(CloseCode::TRY_AGAIN_LATER);
-            end(&context, code, "the lab has cut the connection");
+            disturb(&context, Disturbance::LineBreaks);
             Ok(Nothing {})
         })
 }
@@ -77,12 +73,26 @@ fn laboratory(context: &CallContext) -> Result<Arc<Laboratory>, CallError> {
     Ok(Arc::clone(&*context.state::<Arc<Laboratory>>()?))
 }
 
+/// The way in which a session ends.
+enum Disturbance {
+    /// By a close with the code of expired tokens.
+    TokenExpires,
+    /// Without a close.
+    LineBreaks,
+}
+
 /// Ends the session of a caller, after the answer.
-fn end(context: &CallContext, code: CloseCode, reason: &'static str) {
+fn disturb(context: &CallContext, disturbance: Disturbance) {
     let (hub, session) = (context.hub().clone(), context.session());
     tokio::spawn(async move {
         tokio::time::sleep(ANSWER).await;
-        if let Err(error) = hub.disconnect(session, code, reason).await {
+        let ended = match disturbance {
+            Disturbance::TokenExpires => {
+                hub.disconnect(session, CloseCode::TOKEN_EXPIRED, "the lab has ended the token").await
+            }
+            Disturbance::LineBreaks => hub.abort_connection(session).await,
+        };
+        if let Err(error) = ended {
             tracing::debug!("a session of the lab is not ended: {error}");
         }
     });

@@ -1,5 +1,5 @@
 import type { App } from '../app';
-import { describe } from '../client';
+import { describe, type Link } from '../client';
 import { button, make } from '../dom';
 import type { ServerFactsResponse } from '../generated/contract';
 import { counted } from '../words';
@@ -36,7 +36,7 @@ export class Troubles {
       make(
         'div',
         { class: 'trouble-list' },
-        tile('Cut the line', 'The server ends this connection.', () => this.#trouble('cut', 'Cut: the server ends this connection.', () => app.client.call('demo.cut', {}))),
+        tile('Cut the line', 'The connection is gone, without a close.', () => this.#trouble('cut', 'Cut: the server drops this connection without a close.', () => app.client.call('demo.cut', {}))),
         tile('Hold back reading', 'The page receives nothing for 5 seconds.', () => this.#hold()),
         tile('Expire the token', 'The server refuses it, the page gets another.', () =>
           this.#trouble('expiry', 'Expired: the server refuses this page’s token.', () => app.client.call('demo.expire-token', {})),
@@ -46,8 +46,8 @@ export class Troubles {
       this.#note,
       make('div', { role: 'log', 'aria-label': 'What happened' }, this.#list),
     );
-    app.links.add(({ kind }) => this.#follow(kind));
-    this.#follow(app.link.kind);
+    app.links.add((link) => this.#follow(link));
+    this.#follow(app.link);
   }
 
   /** `, through 2 cuts and 1 restart`, or nothing. */
@@ -95,12 +95,15 @@ export class Troubles {
     }, HOLD);
   }
 
-  #follow(kind: string): void {
-    if (kind === 'connected') {
+  #follow(link: Link): void {
+    if (link.kind === 'connected') {
       if (this.#lostAt !== undefined) this.note(`Connected again after ${((performance.now() - this.#lostAt) / 1_000).toFixed(1)} seconds.`, 'good');
       this.#lostAt = undefined;
       void this.#ask();
-    } else if (kind !== 'connecting') this.#lostAt ??= performance.now();
+    } else if (link.kind !== 'connecting' && this.#lostAt === undefined) {
+      this.#lostAt = performance.now();
+      if (link.kind === 'reconnecting') this.note(howItEnded(link.code));
+    }
   }
 
   /** Which server is this? Another one has another time of its start. */
@@ -116,6 +119,12 @@ export class Troubles {
       // The connection broke again: the next one asks.
     }
   }
+}
+
+/** The end of a connection as the browser has seen it. */
+function howItEnded(code: number | undefined): string {
+  if (code === undefined) return 'The connection has ended.';
+  return code === 1006 ? 'The connection broke: the browser saw no close (1006).' : `The server has closed the connection: code ${code}.`;
 }
 
 /** A button with an explanation. */

@@ -33,7 +33,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             }
             SessionEnd::Violation(code, reason) => fail(code, &reason, socket).await,
             SessionEnd::Closed => poll_fn(|cx| socket.poll_flush(cx)).await,
-            SessionEnd::Gone => Ok(()),
+            SessionEnd::Gone | SessionEnd::Aborted => Ok(()),
         }
     };
     tokio::select! {

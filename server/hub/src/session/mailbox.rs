@@ -83,6 +83,8 @@ pub(crate) struct Mail {
     /// In the order of their arrival.
     pub(crate) orders: Vec<Order>,
     pub(crate) ending: Option<Ending>,
+    /// `true` if the connection has to go at once, with everything in the queue.
+    pub(crate) is_aborted: bool,
 }
 
 #[derive(Default)]
@@ -99,6 +101,7 @@ struct RareContent {
     orders: Vec<Order>,
     dropped: Dropped,
     ending: Option<Ending>,
+    is_aborted: bool,
 }
 
 impl Mailbox {
@@ -240,6 +243,18 @@ impl Mailbox {
         }
     }
 
+    /// Ends the session without its ending: see [`Mail::is_aborted`].
+    pub(crate) fn abort(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.rare.get_or_insert_default().is_aborted = true;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// The number of waiting bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.state.lock().queue.bytes()
@@ -278,11 +293,11 @@ impl Mailbox {
 
 impl MailboxState {
     fn take_mail(&mut self) -> Option<Mail> {
-        let rare =
-            self.rare.as_deref_mut().filter(|rare| !rare.orders.is_empty() || rare.ending.is_some())?;
+        let rare = self.rare.as_deref_mut().filter(|rare| rare.has_mail())?;
         let (orders, ending) = (std::mem::take(&mut rare.orders), rare.ending.clone());
+        let is_aborted = rare.is_aborted;
         self.drop_empty_rare_content();
-        Some(Mail { orders, ending })
+        Some(Mail { orders, ending, is_aborted })
     }
 
     fn take_dropped(&mut self) -> Option<Vec<ChannelName>> {
@@ -293,9 +308,7 @@ impl MailboxState {
     }
 
     fn drop_empty_rare_content(&mut self) {
-        let is_empty =
-            |rare: &RareContent| rare.orders.is_empty() && rare.dropped.is_empty() && rare.ending.is_none();
-        if self.rare.as_deref().is_some_and(is_empty) {
+        if self.rare.as_deref().is_some_and(|rare| !rare.has_mail() && rare.dropped.is_empty()) {
             self.rare = None;
         }
     }
@@ -315,6 +328,12 @@ impl MailboxState {
         if !dropped.is_empty() {
             self.rare.get_or_insert_default().dropped.add(dropped);
         }
+    }
+}
+
+impl RareContent {
+    fn has_mail(&self) -> bool {
+        !self.orders.is_empty() || self.ending.is_some() || self.is_aborted
     }
 }
 

@@ -142,6 +142,8 @@ enum SessionEnd {
     Closed,
     /// The connection is gone.
     Gone,
+    /// The connection is dropped without a close.
+    Aborted,
 }
 
 /// The work of one turn, before other sessions have theirs. One unit is about a microsecond.
@@ -232,7 +234,10 @@ impl Session {
     }
 
     /// Processes the mail.
-    fn process_mail(&mut self, Mail { orders, ending }: Mail) -> Result<(), SessionEnd> {
+    fn process_mail(&mut self, Mail { orders, ending, is_aborted }: Mail) -> Result<(), SessionEnd> {
+        if is_aborted {
+            return Err(SessionEnd::Aborted);
+        }
         match ending {
             Some(ending) if ending.lets_calls_end => {
                 self.stop_streams();
@@ -534,12 +539,12 @@ const SLOW_BATCH_BYTES: usize = 16 * 1024;
 const FLOWING_KIB: u8 = 64;
 
 impl SessionEnd {
-    /// The close code of the server; `None` if the client closed or vanished.
+    /// The close code of the server, if it has sent a close first.
     fn code(&self) -> Option<CloseCode> {
         match self {
             Self::Ending(ending) => Some(ending.code),
             Self::Violation(code, _) => Some(*code),
-            Self::Closed | Self::Gone => None,
+            Self::Closed | Self::Gone | Self::Aborted => None,
         }
     }
 }

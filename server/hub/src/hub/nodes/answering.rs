@@ -22,6 +22,11 @@ impl Hub {
                 peer.iter().for_each(|peer| end(peer, code, reason.clone()));
                 Answer::Count(usize::from(peer.is_some()))
             }
+            Question::AbortConnection(session) => {
+                let peer = sessions.find(session);
+                peer.iter().for_each(|peer| peer.mailbox.abort());
+                Answer::Count(usize::from(peer.is_some()))
+            }
             Question::Subscribe { session, channel } => {
                 let is_done =
                     self.has_channel(&channel).is_ok() && self.order(session, Order::Subscribe(channel));

@@ -31,6 +31,19 @@ impl Hub {
         self.order_session(Question::Disconnect { session, code, reason: reason.into() }).await
     }
 
+    /// Drops the connection of a session, on any node, as a lost line or a killed server would: without the frames in its queue,
+    /// without a `disconnect` push and without a close. A browser reports the code 1006. Bytes that the operating system has taken
+    /// may still arrive. Returns `true` if the session existed.
+    ///
+    /// This is for tests of clients and for demonstrations. To make a client leave, use [`Self::disconnect`]: this one comes back,
+    /// since it takes the loss for a broken line.
+    ///
+    /// # Errors
+    /// As for [`Self::disconnect`].
+    pub async fn abort_connection(&self, session: SessionId) -> Result<bool, EngineError> {
+        self.order_session(Question::AbortConnection(session)).await
+    }
+
     /// [Ends](Self::disconnect) every session of a user, on all nodes. Returns their number.
     ///
     /// # Errors

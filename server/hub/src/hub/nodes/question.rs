@@ -53,6 +53,7 @@ pub(super) enum Question {
     },
     CountSessions,
     CountSubscribers(ChannelName),
+    AbortConnection(SessionId),
     /// Of a later release, or damaged.
     Unknown,
 }
@@ -86,6 +87,7 @@ impl Question {
             Self::Channels { .. } => 10,
             Self::CountSessions => 11,
             Self::CountSubscribers(_) => 12,
+            Self::AbortConnection(_) => 13,
         });
         match self {
             Self::Unknown | Self::CountSessions => {}
@@ -115,7 +117,7 @@ impl Question {
                 let frame = ServerFrame::Push(Push::Publication(publication.clone()));
                 value.bytes(&Codec::Protobuf.encode_frame(&frame));
             }
-            Self::Session(session) => value.bytes(&session.to_bytes()),
+            Self::Session(session) | Self::AbortConnection(session) => value.bytes(&session.to_bytes()),
             Self::Sessions { user, page } => {
                 value.byte(u8::from(user.is_some()));
                 value.bytes(user.as_deref().unwrap_or_default().as_bytes());
@@ -179,6 +181,7 @@ impl Question {
             10 => Self::Channels { prefix: value.text()?, page: PageRequest::read(value, name_of)? },
             11 => Self::CountSessions,
             12 => Self::CountSubscribers(read_name(value)?),
+            13 => Self::AbortConnection(read_session(value)?),
             _ => return None,
         })
     }

@@ -35,6 +35,7 @@ fn questions() -> Vec<Question> {
         Question::Channels { prefix: "chat:".into(), page: names() },
         Question::CountSessions,
         Question::CountSubscribers(channel),
+        Question::AbortConnection(session),
     ]
 }
 

@@ -42,6 +42,24 @@ async fn a_session_that_does_not_answer_pings_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_aborted_connection_is_gone_at_once_without_its_queue_and_without_a_close() {
+    // More waits than the pipe takes: a close would wait behind it.
+    let mut client = Client::connect(Builder::open(), 64).await;
+    let hub = client.hub.clone();
+    hub.publish_raw(&a(), Payload::bytes(vec![0; 1000])).unwrap();
+    tokio::task::yield_now().await;
+    let session = hub.connected_sessions(None, 1).await.unwrap().items[0].id;
+    assert!(hub.abort_connection(session).await.unwrap());
+    (&mut client.session).await.unwrap();
+    assert_eq!(client.elapsed(), Duration::ZERO);
+    let mut rest = Vec::new();
+    client.socket.get_mut().read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest.len(), 64, "what the line had taken already");
+    assert_eq!(hub.counts().ended, [("none".into(), 1)]);
+    assert!(!hub.abort_connection(session).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_is_sent_to_all_the_time_and_never_answers_is_closed_too() {
     let mut client = Client::connect(Builder::open(), 1024).await;
     let publish = {

@@ -91,6 +91,10 @@ async fn an_order_reaches_a_session_of_another_node() {
     assert!(!here.subscribe_session(gone, &a()).await.unwrap());
     assert!(here.session(gone).await.unwrap().is_none());
     assert_eq!(here.sessions().await.unwrap(), 0);
+    let (mut cid, lost) = enter(&there, "cid").await;
+    assert!(here.abort_connection(lost).await.unwrap());
+    assert!(matches!(cid.socket.next().await, Some(Err(_))), "no close");
+    assert!(!here.abort_connection(lost).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
