@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior};
 use wirehub_common::contract::Message as _;
 use wirehub_demo_contract::{
     AlarmId, AlarmMessage, AlarmProgress, AlarmRecipient, Alarms, Nothing, Person, Progress, Raise,
@@ -16,7 +16,7 @@ use wirehub_server::{Builder, Hub};
 
 use crate::identity::Names;
 use crate::throttle::Throttle;
-use crate::{bounded, direct, name, now_whole, out_of_bounds, too_often, user};
+use crate::{bounded, direct, name, now_whole, out_of_bounds, user};
 
 /// The people who raise alarms, with their pace.
 struct Raisers(Throttle<String>);
@@ -39,13 +39,8 @@ async fn raise(context: CallContext, request: RaiseRequest) -> Result<AlarmId, C
     if !(10..=3600).contains(&ttl) {
         return Err(out_of_bounds("the time of the alarm is out of bounds: use 10 to 3600 seconds"));
     }
-    if to.as_deref().is_some_and(|to| !direct::is_user(to)) {
-        let words = "there is no such user: take the id from a list of members";
-        return Err(CallError::application::<{ codes::NO_SUCH_USER }>(words));
-    }
-    if !context.state::<Raisers>()?.0.allows(&*from, Instant::now()) {
-        return Err(too_often("these are many alarms: wait a few seconds"));
-    }
+    to.as_deref().map_or(Ok(()), direct::check_user)?;
+    context.state::<Raisers>()?.0.check(&*from, "these are many alarms: wait a few seconds")?;
     let message = AlarmMessage {
         severity,
         text,

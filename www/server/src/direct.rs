@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use wirehub_common::contract::Message as _;
 use wirehub_demo_contract::{
     Direct, DirectMessage, Nothing, ReadDirect, ReadRequest, SendDirect, SendRequest, SendResponse, codes,
@@ -12,7 +11,7 @@ use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::{Builder, Hub};
 
 use crate::throttle::Throttle;
-use crate::{WEEK, bounded, name, rooms, too_often, user};
+use crate::{WEEK, bounded, name, rooms, user};
 
 /// The senders, with their pace.
 struct Senders(Throttle<String>);
@@ -32,9 +31,7 @@ async fn send(context: CallContext, request: SendRequest) -> Result<SendResponse
     bounded("the text", &text, if image.is_some() { 0 } else { 1 }, 4_000)?;
     image.as_ref().map_or(Ok(()), rooms::check_reference)?;
     let inbox = inbox_of(&to)?;
-    if !context.state::<Senders>()?.0.allows(&*from, Instant::now()) {
-        return Err(too_often("these are many messages: wait a moment"));
-    }
+    context.state::<Senders>()?.0.check(&*from, "these are many messages: wait a moment")?;
     let key = format!("{from}/{id}");
     let name = name(&context);
     let message = DirectMessage::Text { id, from: (*from).into(), name, to: to.clone(), text, image };
@@ -50,9 +47,7 @@ async fn read(context: CallContext, request: ReadRequest) -> Result<Nothing, Cal
     let ReadRequest { from, id } = request;
     bounded("the id", &id, 1, 64)?;
     let (own, other) = (inbox_of(&reader)?, inbox_of(&from)?);
-    if !context.state::<Senders>()?.0.allows(&*reader, Instant::now()) {
-        return Err(too_often("these are many marks: wait a moment"));
-    }
+    context.state::<Senders>()?.0.check(&*reader, "these are many marks: wait a moment")?;
     let key = format!("{reader}/read/{id}");
     put(context.hub(), &own, &DirectMessage::Read { from: from.clone(), id: id.clone() }, &key).await?;
     if *reader != *from {
@@ -77,9 +72,9 @@ fn inbox_of(user: &str) -> Result<Direct, CallError> {
     inbox.ok_or_else(|| CallError::application::<{ codes::NO_SUCH_USER }>(words))
 }
 
-/// `true` if this can be the id of a user.
-pub(crate) fn is_user(id: &str) -> bool {
-    inbox_of(id).is_ok()
+/// Returns an error if this can't be the id of a user.
+pub(crate) fn check_user(id: &str) -> Result<(), CallError> {
+    inbox_of(id).map(drop)
 }
 
 #[cfg(test)]
@@ -88,11 +83,11 @@ mod tests {
 
     #[test]
     fn users_have_ids_of_one_form() {
-        assert!(is_user("0123456789abcdef0123456789abcdef"));
+        assert!(check_user("0123456789abcdef0123456789abcdef").is_ok());
         for other in
             ["", "ann", "all", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcde:"]
         {
-            assert!(!is_user(other), "{other}");
+            assert!(check_user(other).is_err(), "{other}");
         }
     }
 }

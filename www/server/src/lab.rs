@@ -128,9 +128,7 @@ async fn restart(context: CallContext, _: Nothing) -> Result<RestartResponse, Ca
             "this server restarts only for clients on its own machine: run `wirehub serve --demo` on yours";
         return Err(CallError::application::<{ codes::NO_RESTART }>(words));
     };
-    if !laboratory.restarts.allows(&(), Instant::now()) {
-        return Err(too_often("the server was restarted a moment ago: wait a few seconds"));
-    }
+    laboratory.restarts.check(&(), "the server was restarted a moment ago: wait a few seconds")?;
     tokio::spawn(async move {
         tokio::time::sleep(ANSWER).await;
         wish.make();

@@ -16,7 +16,7 @@ use wirehub_server::namespace::{Access, History, Namespace};
 use wirehub_server::{Builder, Hub};
 
 use crate::throttle::Throttle;
-use crate::{meters, name, now_whole, out_of_bounds, too_often, user};
+use crate::{meters, name, now_whole, out_of_bounds, user};
 
 /// The time between two alarms of the rule.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -54,9 +54,7 @@ async fn set(context: CallContext, request: RuleRequest) -> Result<Rule, CallErr
         )));
     }
     let ruling = context.state::<Ruling>()?;
-    if !ruling.1.allows(&(), Instant::now()) {
-        return Err(too_often("the rule was changed a moment ago: wait a few seconds"));
-    }
+    ruling.1.check(&(), "the rule was changed a moment ago: wait a few seconds")?;
     let rule = Rule { on, source, series, above, below: above * 0.9, severity, name: name(&context) };
     // It is in force when it is stored, so that a restart does not change it.
     let stored = context.hub().publish(&Rules::new(), &rule).map_err(CallError::internal)?;

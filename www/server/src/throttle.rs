@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use wirehub_server::call::CallError;
+
+use crate::too_often;
 
 /// Lets each key act a few times at once, and then at a steady pace.
 #[derive(Debug)]
@@ -23,6 +26,15 @@ const MOST: usize = 10_000;
 impl<K: Eq + Hash> Throttle<K> {
     pub(crate) fn new(every: Duration, burst: u32) -> Self {
         Self { every, burst, taken: Mutex::default() }
+    }
+
+    /// Counts an action of the key now. If it is one too many, the error says so in these words.
+    pub(crate) fn check<Q>(&self, key: &Q, words: &str) -> Result<(), CallError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        if self.allows(key, Instant::now()) { Ok(()) } else { Err(too_often(words)) }
     }
 
     /// `true` if the key may act now, which counts.
