@@ -38,7 +38,7 @@ class Alarms implements Mounted {
   constructor(root: HTMLElement, app: App) {
     this.#app = app;
     this.#rule = new RuleCard(app);
-    root.append(make('div', { class: 'alarms' }, this.#head(), make('div', { class: 'alarm-columns' }, make('div', { class: 'alarm-forms' }, this.#form(), this.#rule.element), this.#lists)));
+    root.append(make('div', { class: 'panel-body alarms' }, this.#head(), make('div', { class: 'alarm-columns' }, make('div', { class: 'alarm-forms' }, this.#form(), this.#rule.element), this.#lists)));
     app.alarms.changes.add(() => this.#show());
     app.people.changes.add(() => this.#showPeople());
     this.#showPeople();

@@ -58,7 +58,7 @@ export class Card {
     const surface = make('div', { class: 'plot', role: 'group', tabindex: 0, 'aria-label': `${this.#title}: chart of ${names.join(', ')}`, 'aria-describedby': shared.help });
     surface.addEventListener('keydown', (event) => this.#key(event));
     this.#legend = new Legend(names, this.#unit, (index, shown) => this.#plot.show(index, shown));
-    const head = make('div', { class: 'chart-head' }, make('h2', {}, this.#title), this.#legend.element);
+    const head = make('div', { class: 'card-head' }, make('h2', {}, this.#title), this.#legend.element);
     root.append(make('section', { class: 'card chart', 'aria-label': `${this.#title}, ${feed.source.title}` }, head, surface));
     const most = Math.max(0, ...this.#series.map((each) => each.most ?? 0)) || undefined;
     this.#plot = new Plot(surface, shared.theme, { unit: this.#unit, series: names, height: HEIGHT, sync: 'charts', top: most });

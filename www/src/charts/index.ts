@@ -42,7 +42,7 @@ class Charts implements Mounted {
     this.#controls = new Controls(this.#view, () => app.announce(this.#cards.map((card) => card.describe()).join(' ')));
     const help = make('p', { id: HELP, class: 'hint' }, 'Drag to zoom. Keys on a chart: + and − zoom, ← → move, Shift and ← → read single values, Space pauses, Escape goes back to the present.');
     const head = make('div', {}, make('h1', {}, 'Live charts'), make('p', { class: 'hint' }, 'This machine and its server, as they are: every reading is a message with columns of numbers.'));
-    root.append(make('div', { class: 'charts' }, make('header', { class: 'panel-head' }, head, this.#controls.rates), this.#controls.element, this.#grid, help));
+    root.append(make('div', { class: 'panel-body charts' }, make('header', { class: 'panel-head' }, head, this.#controls.rates), this.#controls.element, this.#grid, help));
     this.#view.addEventListener('change', () => this.#draw());
     document.addEventListener('visibilitychange', () => this.#update());
     app.eachClient(() => {

@@ -23,7 +23,7 @@ export class Race {
     this.#lanes = [new Lane(lanes, new Reader(app, feed.source, 'latest'), theme), new Lane(lanes, new Reader(app, feed.source, 'lossless'), theme)];
     const body = make('div', { class: 'race-body' }, make('label', { class: 'race-pause' }, make('span', {}, 'Each message takes'), this.#pause, this.#pauseText), lanes);
     const about = `The server sends ${counted(feed.source.rate, 'reading')} a second. Give this page more to do than it can: “latest” leaves readings out and stays in the present, “lossless” shows every one and falls behind.`;
-    const head = make('div', { class: 'chart-head' }, make('h2', {}, 'When the page is slow'), make('label', { class: 'switch' }, this.#switch, make('span', {}, 'Read slowly')));
+    const head = make('div', { class: 'card-head' }, make('h2', {}, 'When the page is slow'), make('label', { class: 'switch' }, this.#switch, make('span', {}, 'Read slowly')));
     root.append(make('section', { class: 'card race', 'aria-label': 'When the page is slow' }, head, make('p', { class: 'hint' }, about), body));
     body.hidden = true;
     this.#switch.addEventListener('change', () => {

@@ -50,7 +50,7 @@ export class Frames {
     this.element = make(
       'section',
       { class: 'card frames-card', 'aria-labelledby': 'frames-title' },
-      make('div', { class: 'lab-head' }, make('h2', { id: 'frames-title' }, 'Frames on the line'), this.#count),
+      make('div', { class: 'card-head' }, make('h2', { id: 'frames-title' }, 'Frames on the line'), this.#count),
       make('div', { class: 'lab-row frames-tools' }, this.#filter, this.#direction, this.#pause, clear),
       make('div', { class: 'frames-room' }, this.#empty, this.#list),
     );

@@ -27,7 +27,7 @@ class Lab implements Mounted {
     this.#trips = new Trips(app, json);
     const head = make('div', {}, make('h1', {}, 'Echo & lab'), make('p', { class: 'hint' }, 'Break the line and count what arrives. Measure it. See every frame on it.'));
     const columns = make('div', { class: 'lab-columns' }, make('div', { class: 'lab-column' }, this.#proof.element, this.#trips.element), this.#frames.element);
-    root.append(make('div', { class: 'lab' }, make('header', { class: 'panel-head' }, head, this.#rates.element), columns));
+    root.append(make('div', { class: 'panel-body lab' }, make('header', { class: 'panel-head' }, head, this.#rates.element), columns));
   }
 
   show(): void {

@@ -45,7 +45,7 @@ export class Proof {
     this.element = make(
       'section',
       { class: 'card proof', 'aria-labelledby': 'proof-title' },
-      make('div', { class: 'lab-head' }, make('h2', { id: 'proof-title' }, 'Nothing lost, nothing doubled'), make('div', { class: 'lab-row' }, rate, this.#toggle)),
+      make('div', { class: 'card-head' }, make('h2', { id: 'proof-title' }, 'Nothing lost, nothing doubled'), make('div', { class: 'lab-row' }, rate, this.#toggle)),
       this.#box,
       this.#table,
       this.#details,

@@ -32,7 +32,7 @@ class RustPanel implements Mounted {
     root.append(
       make(
         'div',
-        { class: 'rust-panel' },
+        { class: 'panel-body rust-panel' },
         make(
           'header',
           { class: 'panel-head' },
