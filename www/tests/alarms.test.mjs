@@ -14,7 +14,7 @@ test('an alarm lies over every panel of every page until it is acknowledged, and
   await withServer(async (at) => {
     const [ada, grace, linus] = [await visit(at, 'alarms', 'Ada'), await visit(at, 'charts', 'Grace'), await visit(at, 'chat/lobby', 'Linus')];
     await ada.reads('.alarm-lists', /All is quiet/);
-    await raise(ada, { severity: 'critical', text: 'The cellar is under water' });
+    await ada.raise({ severity: 'critical', text: 'The cellar is under water' });
     for (const person of [ada, grace, linus]) {
       await person.reads('#alarm-stack .alarm-card.critical', /The cellar is under water/);
       await person.reads('#nav a[href="#alarms"] .count', '1 open alarm');
@@ -41,7 +41,7 @@ test('an alarm to one person reaches that person, in all tabs, and nobody else',
     const [ada, grace, linus] = [await visit(at, 'alarms', 'Ada'), await visit(at, 'charts', 'Grace'), await visit(at, 'lab', 'Linus')];
     const second = await grace.tab(`${at}/#cursors`);
     await second.connected();
-    await raise(ada, { severity: 'info', text: 'Your tea is ready', to: 'Grace' });
+    await ada.raise({ severity: 'info', text: 'Your tea is ready', to: 'Grace' });
     for (const tab of [grace, second]) await tab.reads('#alarm-stack .alarm-card.info', /Your tea is ready.*Ada · to you/s);
     await second.page.getByRole('button', { name: 'Acknowledge' }).click();
     await grace.page.waitForSelector('#alarm-stack', { state: 'hidden' });
@@ -55,7 +55,7 @@ test('an alarm to one person reaches that person, in all tabs, and nobody else',
 test('an alarm comes back after a reload, and one that was acknowledged does not', async () => {
   await withServer(async (at) => {
     const [ada, grace] = [await visit(at, 'alarms', 'Ada'), await visit(at, 'chat/lobby', 'Grace')];
-    await raise(ada, { severity: 'warning', text: 'Still burning' });
+    await ada.raise({ severity: 'warning', text: 'Still burning' });
     await grace.reads('.alarm-card', /Still burning/);
     await grace.page.reload();
     await grace.reads('.alarm-card', /Still burning/);
@@ -63,7 +63,7 @@ test('an alarm comes back after a reload, and one that was acknowledged does not
     await ada.reads('.recipient.acknowledged', /Grace/);
     await grace.page.reload();
     await grace.connected();
-    await raise(ada, { severity: 'warning', text: 'Something else' });
+    await ada.raise({ severity: 'warning', text: 'Something else' });
     await grace.reads('.alarm-card', /Something else/);
     assert.equal(await grace.page.locator('.alarm-card').count(), 1);
     await leave(ada, grace);
@@ -74,7 +74,7 @@ test('an acknowledgement without a connection is delivered later', async () => {
   const own = await DemoServer.start({ durable: true });
   try {
     const [ada, grace] = [await visit(own.origin, 'alarms', 'Ada'), await visit(own.origin, 'alarms', 'Grace')];
-    await raise(ada, { severity: 'warning', text: 'Line down' });
+    await ada.raise({ severity: 'warning', text: 'Line down' });
     await grace.reads('.alarm-card', /Line down/);
     await own.kill();
     await grace.page.waitForSelector('#connection[data-link="reconnecting"]');
@@ -92,11 +92,11 @@ test('an alarm can be acknowledged over an open dialog', async () => {
   await withServer(async (at) => {
     const [ada, grace] = [await visit(at, 'alarms', 'Ada'), await visit(at, 'chat/lobby', 'Grace')];
     await grace.page.click('#me');
-    await raise(ada, { severity: 'critical', text: 'Look up' });
+    await ada.raise({ severity: 'critical', text: 'Look up' });
     await grace.page.getByRole('button', { name: 'Acknowledge' }).click();
     await grace.page.waitForSelector('#alarm-stack', { state: 'hidden' });
     assert.ok(await grace.page.isVisible('#identity[open]'));
-    await raise(ada, { severity: 'critical', text: 'And again' });
+    await ada.raise({ severity: 'critical', text: 'And again' });
     await grace.reads('.alarm-card', /And again/);
     await grace.page.keyboard.press('Escape');
     await grace.page.getByRole('button', { name: 'Acknowledge' }).click();
@@ -108,7 +108,7 @@ test('an alarm can be acknowledged over an open dialog', async () => {
 test('more alarms than fit are counted, and the panel has them all', async () => {
   await withServer(async (at) => {
     const [ada, grace] = [await visit(at, 'alarms', 'Ada'), await visit(at, 'chat/lobby', 'Grace')];
-    for (const text of ['one', 'two', 'three', 'four']) await raise(ada, { severity: 'info', text });
+    for (const text of ['one', 'two', 'three', 'four']) await ada.raise({ severity: 'info', text });
     await grace.reads('.alarm-more', '1 more alarm');
     assert.deepEqual(await grace.page.locator('.alarm-card .alarm-text').evaluateAll((all) => all.map((each) => each.lastChild.textContent)), ['four', 'three', 'two']);
     await grace.page.click('.alarm-more');
@@ -169,12 +169,12 @@ test('a sound and the browser’s notification are switched on by the person', a
       };
       document.hasFocus = () => false;
     });
-    await raise(ada, { severity: 'critical', text: 'silent' });
+    await ada.raise({ severity: 'critical', text: 'silent' });
     await grace.reads('.alarm-card', /silent/);
     assert.equal(await grace.page.evaluate(() => globalThis.tones), 0);
     await grace.page.locator('#alarm-sound').check();
     await grace.waitFor(() => globalThis.tones === 1);
-    await raise(ada, { severity: 'critical', text: 'loud' });
+    await ada.raise({ severity: 'critical', text: 'loud' });
     await grace.waitFor(() => globalThis.tones === 5);
     assert.deepEqual((await grace.page.evaluate(() => globalThis.shown)).at(-1), ['loud', 'Alarm from Ada']);
     await leave(ada, grace);
@@ -184,7 +184,7 @@ test('a sound and the browser’s notification are switched on by the person', a
 test('an alarm is the first thing that the keyboard reaches', async () => {
   await withServer(async (at) => {
     const [ada, grace] = [await visit(at, 'alarms', 'Ada'), await visit(at, 'chat/lobby', 'Grace')];
-    await raise(ada, { severity: 'critical', text: 'Keys' });
+    await ada.raise({ severity: 'critical', text: 'Keys' });
     await grace.reads('.alarm-card', /Keys/);
     await grace.page.focus('#skip');
     await tabTo(grace, '#alarm-stack button', 1);
@@ -202,10 +202,10 @@ for (const [name, options] of Object.entries(SIGHTS)) {
       await ada.reads('.rule-now', /\d/);
       await noViolations(ada);
       await ada.screenshot(`alarms-empty-${name}`);
-      await raise(ada, { severity: 'warning', text: 'The build is slow today' });
+      await ada.raise({ severity: 'warning', text: 'The build is slow today' });
       await grace.page.getByRole('button', { name: 'Acknowledge' }).first().click();
       await ada.reads('.recipient.acknowledged', /Grace Hopper/);
-      await raise(grace, { severity: 'critical', text: 'Fire drill at three: take the stairs' });
+      await grace.raise({ severity: 'critical', text: 'Fire drill at three: take the stairs' });
       await ada.reads('.alarm-card.critical', /Fire drill/);
       await noViolations(ada);
       if (name.startsWith('phone')) await fitsPhone(ada);
@@ -230,12 +230,4 @@ async function visit(at, place, name, options = {}) {
   const person = await stage.visit(place, { name, ...options }, at);
   await person.connected();
   return person;
-}
-
-async function raise(person, { severity, text, to }) {
-  await person.page.locator(`input[name="severity"][value="${severity}"]`).check({ force: true });
-  await person.page.fill('#alarm-text', text);
-  if (to !== undefined) await person.page.selectOption('#alarm-to', { label: to });
-  await person.page.click('#alarm-send');
-  await person.reads('.alarm-lists', new RegExp(`Raised by you.*${text}`, 's'));
 }

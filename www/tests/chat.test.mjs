@@ -33,7 +33,7 @@ test('a person who comes later sees the earlier messages and reactions, each onc
   const room = freshRoom();
   const ada = await stage.enter(room, { name: 'Ada' });
   for (const text of ['first', 'second', 'third']) await ada.say(text);
-  await react(ada, 'second', 'Love');
+  await ada.react('second', 'Love');
   const grace = await stage.enter(room);
   await grace.hears('third');
   assert.deepEqual(await grace.texts(), ['first', 'second', 'third']);
@@ -102,7 +102,7 @@ test('a message can be answered and gets reactions, which can be taken back', as
   const answer = await ada.hears('tea');
   assert.equal(await answer.locator('.quote').textContent(), 'Ada tea or coffee?');
 
-  await react(ada, 'tea', 'Like');
+  await ada.react('tea', 'Like');
   await grace.page.waitForSelector('.reaction[aria-label="Like, 1: Ada"][aria-pressed="false"]');
   await grace.page.click('.reaction');
   await ada.page.waitForSelector('.reaction[aria-label="Like, 2: you and Grace"][aria-pressed="true"]');
@@ -405,7 +405,7 @@ for (const [name, options] of Object.entries(SIGHTS)) {
       await ada.say('It did, at nine. Nobody noticed, which is the point.');
       await ada.say('Notes are at https://example.org/deploy');
       await grace.say('Lovely');
-      await react(grace, 'It did, at nine. Nobody noticed, which is the point.', 'Love');
+      await grace.react('It did, at nine. Nobody noticed, which is the point.', 'Love');
       await linus.page.locator('#people-list a', { hasText: 'Ada' }).click();
       await linus.say('psst');
       await ada.reads('#people-list', /1 unread message/);
@@ -505,12 +505,4 @@ async function switchTo(person, room) {
   await person.page.fill('#join-name', room);
   await person.page.press('#join-name', 'Enter');
   await person.inRoom(room);
-}
-
-/** Reacts to the message with that text. */
-async function react(person, text, name) {
-  const item = person.page.locator('#messages > .message').filter({ hasText: text }).last();
-  await item.hover();
-  await item.getByRole('button', { name: 'React' }).click();
-  await person.page.locator('#picker').getByRole('button', { name }).click();
 }

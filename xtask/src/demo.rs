@@ -19,11 +19,11 @@ use crate::{
 /// The default address of the demo.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
-const SERVER_STEP: Step<'static> =
+pub(crate) const SERVER_STEP: Step<'static> =
     Step { name: "server", what: "building the demo server", slow: Some("1 to 2 min the first time") };
 
 /// The cargo profile of the demo's server.
-const PROFILE: &str = "demo";
+pub(crate) const PROFILE: &str = "demo";
 pub(crate) const PROGRAM: &str = "wirehub";
 const DATA: &str = "target/demo-data";
 
@@ -51,7 +51,8 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_
     run_in_our_place(&mut server)
 }
 
-fn program_build(project: &Project) -> Command {
+/// The command that builds the demo's server.
+pub(crate) fn program_build(project: &Project) -> Command {
     let mut build = process::command("cargo");
     build.current_dir(project.root());
     build.args(["build", "--package", "wirehub-cli", "--bin", PROGRAM, "--profile", PROFILE]);

@@ -15,6 +15,7 @@ mod fuzz;
 mod generated;
 mod mutants;
 mod page;
+mod picture;
 mod process;
 mod program;
 mod project;
@@ -63,6 +64,8 @@ enum Verb {
         #[arg(long)]
         yew: bool,
     },
+    /// Take the picture of the demo page in the README anew, as an SVG.
+    Picture,
     /// Build the program wirehub as it is released: optimised, with the demo's page in it.
     Program,
     /// Run every check and test, or the named steps only.
@@ -119,6 +122,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::BuildClient => build_client::verb(&project, &console)?,
         Verb::Docs => api_docs::verb(&project, &console)?,
         Verb::Demo { listen, yew } => demo::verb(&project, &console, listen, yew)?,
+        Verb::Picture => picture::verb(&project, &console)?,
         Verb::Program => program::verb(&project, &console)?,
         Verb::Test { list: true, .. } => test::list(),
         Verb::Test { steps, keep_going, list: false } => {

@@ -19,7 +19,7 @@ pub(crate) const STEP: Step<'static> =
 pub(crate) const BUILT: &str = "www/dist";
 
 /// Files next to the page's sources that are not part of it.
-const NOT_THE_PAGE: &[&str] = &["www/contract", "www/rust-client", "www/server", "www/tests"];
+const NOT_THE_PAGE: &[&str] = &["www/contract", "www/picture", "www/rust-client", "www/server", "www/tests"];
 
 /// Files that the page reads from elsewhere: the lab decodes frames by it.
 const PROTOCOL: &str = "common/proto/wirehub.proto";

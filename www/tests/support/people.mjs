@@ -146,6 +146,23 @@ export class Person {
     return item.last();
   }
 
+  /** Reacts to the message with that text. */
+  async react(text, name) {
+    const item = this.page.locator('#messages > .message').filter({ hasText: text }).last();
+    await item.hover();
+    await item.getByRole('button', { name: 'React' }).click();
+    await this.page.locator('#picker').getByRole('button', { name }).click();
+  }
+
+  /** Raises an alarm, on the panel of the alarms. Without `to` it is for everyone. */
+  async raise({ severity, text, to }) {
+    await this.page.locator(`input[name="severity"][value="${severity}"]`).check({ force: true });
+    await this.page.fill('#alarm-text', text);
+    if (to !== undefined) await this.page.selectOption('#alarm-to', { label: to });
+    await this.page.click('#alarm-send');
+    await this.reads('.alarm-lists', new RegExp(`Raised by you.*${text}`, 's'));
+  }
+
   /** The texts of every message on the page. */
   texts() {
     return this.page.locator('#messages .text').allTextContents();
