@@ -1,13 +1,18 @@
 import { make } from './dom';
 
-/** The number of the design's series colours. */
-const COLOURS = 6;
+/** The hues of people: as many as are told apart. */
+const HUES = 18;
 
 /** The colour of a person, which is the same on every page: a value for CSS. */
 export function colourOf(user: string): string {
   let hash = 0;
   for (const character of user) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 9973;
-  return `var(--series-${(hash % COLOURS) + 1})`;
+  return hue(hash % HUES);
+}
+
+/** Lightness and chroma are the design's, so that every hue has the same contrast. */
+function hue(number: number): string {
+  return `oklch(var(--person) ${(number * 360) / HUES}deg)`;
 }
 
 /** The person's initial in the person's colour. The name beside it is for assistive technology too; this is not. */

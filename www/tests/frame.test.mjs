@@ -117,6 +117,36 @@ test('a person has a name from the beginning, can change it, and keeps it after 
   await leave(ada, grace);
 });
 
+test('everybody’s colour can be read, in light and dark', async () => {
+  const ada = await stage.visit('chat/lobby');
+  await ada.page.waitForSelector('#me .avatar');
+  for (const colorScheme of ['light', 'dark']) {
+    await ada.page.emulateMedia({ colorScheme });
+    const contrasts = await ada.page.evaluate(contrastsOfPeople);
+    assert.ok(Math.min(...contrasts) >= 4.5, `${colorScheme}: ${contrasts}`);
+  }
+  await leave(ada);
+});
+
+/** The contrast of a person's initial, and of the name beside the pointer, in steps through all hues. Runs in the page. */
+function contrastsOfPeople() {
+  const element = document.querySelector('#me .avatar');
+  const probe = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const luminance = (colour) => {
+    probe.fillStyle = colour;
+    probe.fillRect(0, 0, 1, 1);
+    const [red, green, blue] = [...probe.getImageData(0, 0, 1, 1).data].map((part) => (part <= 10 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
+  };
+  const contrast = (one, other) => Math.max(one, other) / Math.min(one, other);
+  const surface = luminance(getComputedStyle(document.documentElement).getPropertyValue('--surface').trim());
+  return Array.from({ length: 36 }, (_, step) => {
+    element.style.setProperty('--hue', `oklch(var(--person) ${step * 10}deg)`);
+    const { color, backgroundColor } = getComputedStyle(element);
+    return [contrast(luminance(color), luminance(backgroundColor)), contrast(luminance(color), surface)];
+  }).flat();
+}
+
 test('all tabs of a browser are one person', async () => {
   const room = freshRoom();
   const [ada, grace] = [await stage.enter(room, { name: 'Ada' }), await stage.enter(room, { name: 'Grace' })];
