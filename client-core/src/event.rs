@@ -91,6 +91,17 @@ pub enum Event {
     /// it. A withdrawn one announces that an alarm has ended without an acknowledgement from this client: the server
     /// withdrew it, it expired, or the server does not know it any more.
     Alarm(Box<Alarm>),
+    /// More of a command that goes out in parts is sent. Smaller commands, and those of which nobody awaits the answer,
+    /// have no such event. `sent` increases up to `total`, which comes before the command's answer. If the connection
+    /// breaks and the command goes out again, `sent` starts over.
+    Progress {
+        /// The command.
+        command: CommandId,
+        /// How many bytes the transport has sent.
+        sent: usize,
+        /// The size of the encoded command in bytes: a little more than that of its payload.
+        total: usize,
+    },
     /// A command ended.
     Completed {
         /// The command.

@@ -44,7 +44,7 @@ pub use self::event::{ClientState, Event, Gap, Outcome, Recovery, StateChange};
 #[cfg(feature = "handles")]
 pub use self::handle::{
     Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Members, Offers, PresenceCounts,
-    Publication, Publications, Responses, StateChanges, Subscription, Unreadable, Update,
+    Progress, Publication, Publications, Responses, StateChanges, Subscription, Unreadable, Update,
 };
 pub use self::listener::{Events, Listener, OutcomeView, StateView};
 pub use self::time::Time;

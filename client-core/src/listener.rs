@@ -51,6 +51,8 @@ pub trait Listener {
     /// A withdrawn [`Event::Alarm`] without a message from the server: the alarm has expired, or the server has
     /// forgotten it. `raised` is in milliseconds since 1970 by the server's clock.
     fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64);
+    /// [`Event::Progress`].
+    fn progress(&mut self, _command: CommandId, _sent: usize, _total: usize) {}
     /// [`Event::Response`].
     fn response(&mut self, command: CommandId, payload: view::Payload<'_>);
     /// [`Event::Completed`].
@@ -191,6 +193,10 @@ impl Listener for Events {
             ttl: Duration::ZERO,
             withdrawn: true,
         })));
+    }
+
+    fn progress(&mut self, command: CommandId, sent: usize, total: usize) {
+        self.happened.push(Event::Progress { command, sent, total });
     }
 
     fn response(&mut self, command: CommandId, payload: view::Payload<'_>) {

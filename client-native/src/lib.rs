@@ -53,7 +53,7 @@ use wirehub_client_core::{Driver, Time};
 
 pub use wirehub_client_core::{
     Alarm, Alarms, Client, ClientState, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange,
-    MemberChanges, Members, Offers, Overflow, PresenceCounts, Publication, Publications, Responses,
+    MemberChanges, Members, Offers, Overflow, PresenceCounts, Progress, Publication, Publications, Responses,
     StateChange, StateChanges, SubscribeOptions, Subscription, Unreadable, Update,
 };
 pub use wirehub_common as common;

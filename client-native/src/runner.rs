@@ -136,8 +136,11 @@ impl Runner {
             // An error appears when the socket is read.
             self.unflushed = Pin::new(socket.as_mut()).poll_flush(context).is_pending();
             let waited = std::mem::replace(&mut self.waiting, self.unflushed);
-            if waited && !self.unflushed {
-                self.driver.handle_drained();
+            if !self.unflushed {
+                self.driver.handle_unsent(0);
+                if waited {
+                    self.driver.handle_drained();
+                }
             }
         }
         !self.unflushed

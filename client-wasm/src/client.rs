@@ -110,6 +110,10 @@ impl Machine for Handles {
         self.driver.handle_drained();
     }
 
+    fn handle_unsent(&self, bytes: u32) {
+        self.driver.handle_unsent(bytes as usize);
+    }
+
     fn handle_page(&self, event: PageEvent) {
         match event {
             PageEvent::Back => self.driver.reconnect_now(),

@@ -32,6 +32,8 @@ pub trait Machine: 'static {
     fn handle_timeout(&self);
     /// The WebSocket has sent some of the bytes it had been given.
     fn handle_drained(&self);
+    /// It has not sent the last `bytes` of them.
+    fn handle_unsent(&self, bytes: u32);
     /// The page lives in another way.
     fn handle_page(&self, event: PageEvent);
     /// The next action.
@@ -125,7 +127,7 @@ impl<M: Machine> Runner<M> {
         let before = self.buffered.get();
         // If everything was sent, and nothing was added since, there is nothing to ask the browser for.
         if before > 0 {
-            self.buffered.set(self.pending());
+            self.look();
             if self.buffered.get() < before {
                 self.machine.handle_drained();
             }
@@ -145,13 +147,15 @@ impl<M: Machine> Runner<M> {
                     }
                 }
             }
-            self.buffered.set(self.pending());
+            self.look();
         }
     }
 
-    /// How many bytes the browser has accepted and not sent.
-    fn pending(&self) -> u32 {
-        self.wire.borrow().as_ref().map_or(0, |wire| wire.socket().buffered_amount())
+    /// Asks the browser how many bytes it has accepted and not sent.
+    fn look(&self) {
+        let unsent = self.wire.borrow().as_ref().map_or(0, |wire| wire.socket().buffered_amount());
+        self.buffered.set(unsent);
+        self.machine.handle_unsent(unsent);
     }
 
     fn open(self: &Rc<Self>) {

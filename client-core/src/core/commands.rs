@@ -70,6 +70,8 @@ pub(super) struct Commands {
     pub(super) upload: Option<Upload>,
     /// The commands that went out in parts and may not have arrived yet.
     pub(super) arriving: Vec<Arriving>,
+    /// How many bytes of commands the transport was given; the count starts over after the largest number.
+    pub(super) passed: usize,
     /// A lower bound of the deadlines.
     soonest: Time,
     /// The size in bytes of the encoded commands that are kept.
@@ -177,6 +179,7 @@ impl Commands {
             has_queued: false,
             upload: None,
             arriving: Vec::new(),
+            passed: 0,
             soonest: Time::NEVER,
             bytes: 0,
         }
@@ -202,12 +205,7 @@ impl Commands {
 
     /// The index of a command that has not ended.
     fn find(&self, id: u32) -> Option<usize> {
-        // Ids start over after the largest one.
-        let first = self.pending.first()?.id;
-        let index = self
-            .pending
-            .binary_search_by_key(&id.wrapping_sub(first), |pending| pending.id.wrapping_sub(first));
-        index.ok().filter(|&index| self.pending.get(index).is_some_and(|found| found.kind != Kind::Transient))
+        find(&self.pending, id)
     }
 
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Pending> {
@@ -219,7 +217,7 @@ impl Commands {
         let Some(index) = self.find(id) else { return false };
         let pending = self.pending.remove(index);
         release(&mut self.bytes, pending.frame.len());
-        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.command == id) {
+        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.progress.command == id) {
             upload.orphan = Some(pending.frame);
         }
         if self.pending.is_empty() {
@@ -405,7 +403,8 @@ impl<L: Listener> Core<L> {
         let Some(pending) = self.commands.get_mut(command) else { return };
         let is_call = matches!(pending.kind, Kind::Call | Kind::Stream);
         let is_sent = pending.phase == Phase::Sent;
-        if let Some(upload) = self.commands.upload.as_mut().filter(|upload| upload.command == command) {
+        let upload = self.commands.upload.as_mut();
+        if let Some(upload) = upload.filter(|upload| upload.progress.command == command) {
             // The server does not know the call before its last part.
             upload.is_cancelled = is_call;
         } else if is_call && is_sent && self.is_up() {
@@ -494,6 +493,15 @@ impl<L: Listener> Core<L> {
             self.listener.completed(CommandId(command), result);
         }
     }
+}
+
+/// The index of a command among those that have not ended.
+pub(super) fn find(pending: &[Box<Pending>], id: u32) -> Option<usize> {
+    // Ids start over after the largest one.
+    let first = pending.first()?.id;
+    let index =
+        pending.binary_search_by_key(&id.wrapping_sub(first), |pending| pending.id.wrapping_sub(first));
+    index.ok().filter(|&index| pending.get(index).is_some_and(|found| found.kind != Kind::Transient))
 }
 
 /// Subtracts `bytes` from the count of kept bytes.

@@ -349,7 +349,7 @@ impl<L: Listener> Core<L> {
                     matches!(answer, Body::Error(error) if error.code() == ErrorCode::UNKNOWN_ALARM);
                 self.handle_alarm_answer(id, !is_unknown);
             }
-            _ if self.commands.note_arrival(id, now) => {}
+            _ if self.note_arrival(id, now) => {}
             _ if self.is_command(id) => self.answer(now, id, answer),
             _ if self.tokens.is_refreshing(id) => self.handle_refreshed(now, answer),
             Body::Error(error) => self.handle_subscribe_error(now, id, error.into()),

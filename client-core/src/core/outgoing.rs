@@ -9,16 +9,14 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::{Bytes, Limits, compose};
 
 use super::Core;
-use super::commands::{Commands, Kind, Phase, release};
+use super::commands::{CommandId, Commands, Kind, Phase, find, release};
 use super::keys::Keys;
 use crate::{Error, ErrorKind, Listener, Time};
 
 /// A command of which some parts are sent and others are not.
 #[derive(Debug)]
 pub(super) struct Upload {
-    pub(super) command: u32,
-    /// How much of the frame is sent. Its delimiter counts as sent from the beginning.
-    sent: usize,
+    pub(super) progress: Progress,
     /// The frame of a command that has ended meanwhile. The rest of it still has to go out, because the server waits
     /// for it.
     pub(super) orphan: Option<Bytes>,
@@ -29,9 +27,28 @@ pub(super) struct Upload {
 /// A command whose parts are all sent, and may not have arrived.
 #[derive(Debug)]
 pub(super) struct Arriving {
-    command: u32,
+    progress: Progress,
     /// The id of the question sent behind the last part. Its answer shows that the parts have arrived.
     question: u32,
+}
+
+/// How far a command in parts is, in bytes of its frame. The frame's delimiter counts as sent from the beginning.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) command: u32,
+    total: usize,
+    /// How many the transport was given.
+    passed: usize,
+    /// The value of [`Commands::passed`] behind them.
+    end: usize,
+    /// How many of them it has sent, as the application knows.
+    reported: usize,
+}
+
+impl Progress {
+    fn new(command: u32, start: usize, total: usize) -> Self {
+        Self { command, total, passed: start, end: 0, reported: start }
+    }
 }
 
 /// The size limits of the server.
@@ -46,7 +63,7 @@ enum Next {
     /// The last part of a command, and whether the command is a call that was given up meanwhile.
     LastPart {
         part: Bytes,
-        command: u32,
+        progress: Progress,
         is_cancelled: bool,
     },
     /// A command over the size limit.
@@ -84,9 +101,10 @@ impl Commands {
     /// Data came from the server or went to it. The timeouts of commands whose parts are in flight start anew, and so
     /// do those of the commands behind them, which can't arrive earlier.
     pub(super) fn note_progress(&mut self, now: Time) {
-        let upload = self.upload.as_ref().map(|upload| upload.command);
-        let arriving = self.arriving.iter().map(|arriving| arriving.command);
-        let Some(first) = arriving.chain(upload).min() else { return };
+        // Commands go out in the order of their ids.
+        let arriving = self.arriving.first().map(|arriving| arriving.progress.command);
+        let upload = self.upload.as_ref().map(|upload| upload.progress.command);
+        let Some(first) = arriving.or(upload) else { return };
         for pending in self.pending.iter_mut().filter(|pending| pending.id >= first) {
             pending.deadline = pending.deadline.max(now.after(pending.timeout));
         }
@@ -96,16 +114,6 @@ impl Commands {
         if let Some(pending) = self.get_mut(command) {
             pending.deadline = pending.deadline.max(now.after(pending.timeout));
         }
-    }
-
-    /// An answer arrived. Returns whether it shows that all parts of a command have arrived.
-    pub(super) fn note_arrival(&mut self, id: u32, now: Time) -> bool {
-        let Some(index) = self.arriving.iter().position(|arriving| arriving.question == id) else {
-            return false;
-        };
-        let Arriving { command, .. } = self.arriving.remove(index);
-        self.note_progress_of(command, now);
-        true
     }
 
     /// The next message. Its commands count as sent from now on, and were not sent before `heard`.
@@ -150,8 +158,8 @@ impl Commands {
                 break;
             }
             if size > bounds.message {
-                let command = pending.id;
-                self.upload = Some(Upload { command, sent: start, orphan: None, is_cancelled: false });
+                let progress = Progress::new(pending.id, start, size);
+                self.upload = Some(Upload { progress, orphan: None, is_cancelled: false });
                 self.has_queued = true;
                 break;
             }
@@ -160,6 +168,7 @@ impl Commands {
             release(&mut self.bytes, pending.forget_unrepeatable());
         }
         self.forget_transients();
+        self.passed = self.passed.wrapping_add(batch.len());
         ended.or_else(|| (!batch.is_empty()).then(|| Next::Message(batch.into())))
     }
 
@@ -168,17 +177,20 @@ impl Commands {
     fn next_part(&mut self, bounds: Bounds, keys: &Keys, heard: Time) -> Option<Next> {
         let room = PART_BYTES.min(bounds.message).saturating_sub(PART_HEAD_BYTES);
         let upload = self.upload.as_mut()?;
-        let command = upload.command;
+        let progress = &mut upload.progress;
+        let command = progress.command;
         let mut pending = self.pending.iter_mut().find(|pending| pending.id == command);
         let frame = match (&upload.orphan, &pending) {
-            (Some(frame), _) => frame.get(upload.sent..),
-            (None, Some(pending)) => pending.frame.get(upload.sent..),
+            (Some(frame), _) => frame.get(progress.passed..),
+            (None, Some(pending)) => pending.frame.get(progress.passed..),
             (None, None) => None,
         };
         let rest = frame.unwrap_or_default();
         let (data, rest) = rest.split_at_checked(room).unwrap_or((rest, &[]));
-        upload.sent = upload.sent.saturating_add(data.len());
         let part = compose::part(STREAM, data, rest.len() as u64);
+        self.passed = self.passed.wrapping_add(part.len());
+        progress.passed = progress.passed.saturating_add(data.len());
+        progress.end = self.passed;
         if !rest.is_empty() {
             return Some(Next::Message(part));
         }
@@ -190,9 +202,9 @@ impl Commands {
             pending.sent(keys, heard);
             release(&mut self.bytes, pending.forget_unrepeatable());
         }
-        self.upload = None;
+        let progress = self.upload.take()?.progress;
         self.forget_transients();
-        Some(Next::LastPart { part, command, is_cancelled })
+        Some(Next::LastPart { part, progress, is_cancelled })
     }
 
     /// Transient commands wait for nothing once they are sent.
@@ -202,6 +214,38 @@ impl Commands {
 }
 
 impl<L: Listener> Core<L> {
+    /// The transport has not sent the last `bytes` of the bytes that it was given. The driver reports this after each
+    /// message and when it changes, for the progress of the commands that go out in parts. Without these reports there is
+    /// [`Event::Progress`](crate::Event::Progress) only when the server has answered.
+    pub fn handle_unsent(&mut self, bytes: usize) {
+        let Self { commands: Commands { pending, upload, arriving, passed, .. }, listener, .. } = self;
+        let arriving = arriving.iter_mut().map(|arriving| &mut arriving.progress);
+        for progress in arriving.chain(upload.iter_mut().map(|upload| &mut upload.progress)) {
+            // Those behind the last part belong to other commands.
+            let unsent = bytes.saturating_sub(passed.wrapping_sub(progress.end));
+            let sent = progress.passed.saturating_sub(unsent);
+            // The rest of a command that has ended goes out as well.
+            if sent > progress.reported && find(pending, progress.command).is_some() {
+                progress.reported = sent;
+                listener.progress(CommandId(progress.command), sent, progress.total);
+            }
+        }
+    }
+
+    /// An answer arrived: to a command, or to the question behind its last part. All parts have arrived then. Returns whether
+    /// it is that to the question.
+    pub(super) fn note_arrival(&mut self, id: u32, now: Time) -> bool {
+        let mut arriving = self.commands.arriving.iter();
+        let is_answered = |one: &Arriving| one.question == id || one.progress.command == id;
+        let Some(index) = arriving.position(is_answered) else { return false };
+        if let Some(one) = self.commands.arriving.get(index) {
+            self.handle_unsent(self.commands.passed.wrapping_sub(one.progress.end));
+        }
+        let Arriving { progress, question } = self.commands.arriving.remove(index);
+        self.commands.note_progress_of(progress.command, now);
+        question == id
+    }
+
     /// The next message to send.
     pub(super) fn next_message(&mut self) -> Option<Bytes> {
         let message = match self.limits.batch_bytes {
@@ -212,12 +256,12 @@ impl<L: Listener> Core<L> {
         loop {
             match self.commands.next(bounds, &self.keys, self.link.heard())? {
                 Next::Message(message) => return Some(message),
-                Next::LastPart { part, command, is_cancelled } => {
+                Next::LastPart { part, progress, is_cancelled } => {
                     // It cancels the call, or else itself: it is always answered.
                     let question = self.next_id();
-                    let cancelled = if is_cancelled { command } else { question };
+                    let cancelled = if is_cancelled { progress.command } else { question };
                     self.send_transient(compose::cancel(question, cancelled));
-                    self.commands.arriving.push(Arriving { command, question });
+                    self.commands.arriving.push(Arriving { progress, question });
                     return Some(part);
                 }
                 Next::TooLarge(command) => {

@@ -17,10 +17,11 @@ use wirehub_common::{ChannelName, Payload, PayloadError};
 use super::alarm::Alarms;
 use super::history::HistoryPage;
 use super::members::PresenceCounts;
+use super::progress::Watcher;
 use super::queue::{self, Queue};
 use super::responses::Responses;
 use super::subscription::{Feed, Offer, Offers, Publication};
-use super::{Inner, Shared};
+use super::{Inner, Shared, Waiting};
 use crate::{
     ClientState, CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, StateChange, SubscribeOptions,
     Subscription, Time,
@@ -36,11 +37,12 @@ use crate::{
 pub struct Client {
     lifetime: Arc<Lifetime>,
     options: SendOptions,
+    pub(super) progress: Option<Watcher>,
 }
 
 impl Client {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { lifetime: Arc::new(Lifetime(shared)), options: SendOptions::default() }
+        Self { lifetime: Arc::new(Lifetime(shared)), options: SendOptions::default(), progress: None }
     }
 
     /// This handle with another time limit for its publishes and calls: see [`SendOptions::timeout`].
@@ -540,7 +542,7 @@ impl Client {
         self.shared().act(|inner, now| {
             let command = inner.core.call_stream(now, name, payload, self.options)?;
             let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::Error);
-            inner.streams.insert(command, sender);
+            inner.commands.insert(command, Waiting::Responses(sender));
             Ok(Responses::new(command, queue, decode, Arc::clone(&self.lifetime)))
         })
     }
@@ -552,7 +554,7 @@ impl Client {
         let (sender, receiver) = oneshot::channel();
         let command = self.shared().act(|inner, now| {
             let command = begin(inner, now)?;
-            inner.commands.insert(command, sender);
+            inner.commands.insert(command, Waiting::Answer(sender, self.progress.clone()));
             Ok::<_, Error>(command)
         })?;
         let _cancel = CancelOnDrop { shared: self.shared(), command };

@@ -56,7 +56,7 @@ impl Driver {
     pub fn poll_transmit(&self, writable: bool) -> Option<Transmit> {
         let mut inner = self.shared.lock();
         let transmit = inner.core.poll_transmit(writable);
-        // A command over the size limit ends here.
+        // A command over the size limit ends here, and others have made progress.
         inner.dispatch();
         transmit
     }
@@ -95,6 +95,11 @@ impl Driver {
     /// See [`Core::handle_drained`].
     pub fn handle_drained(&self) {
         self.handle(Core::handle_drained);
+    }
+
+    /// See [`Core::handle_unsent`]. [`Self::poll_transmit`] passes on the progress.
+    pub fn handle_unsent(&self, bytes: usize) {
+        self.shared.lock().core.handle_unsent(bytes);
     }
 
     /// See [`Core::handle_text`].

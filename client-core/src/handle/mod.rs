@@ -26,6 +26,7 @@ mod client;
 mod driver;
 mod history;
 mod members;
+mod progress;
 mod publications;
 mod queue;
 mod responses;
@@ -38,6 +39,7 @@ pub use self::client::{Client, StateChanges};
 pub use self::driver::Driver;
 pub use self::history::{HistoryPage, Unreadable};
 pub use self::members::{MemberChange, MemberChanges, Members, PresenceCounts};
+pub use self::progress::Progress;
 pub use self::publications::Publications;
 pub use self::responses::Responses;
 pub use self::subscription::{Offers, Publication, Subscription, Update};
@@ -54,8 +56,7 @@ struct Shared {
 
 struct Inner {
     core: Core,
-    commands: ById<CommandId, oneshot::Sender<Result<Outcome, Error>>>,
-    streams: ById<CommandId, QueueSender<Result<Payload, Error>>>,
+    commands: ById<CommandId, Waiting>,
     /// The readers of each subscription: several if the server began it and the application subscribed by itself.
     subscriptions: ById<SubscriptionId, Vec<subscription::Feed>>,
     last_feed: FeedId,
@@ -69,6 +70,14 @@ struct Inner {
     token_request: Option<TokenRequest>,
     /// Dropped with the driver.
     end: Option<oneshot::Sender<()>>,
+}
+
+/// The application's end of a command.
+enum Waiting {
+    /// A future, and the receiver of the progress.
+    Answer(oneshot::Sender<Result<Outcome, Error>>, Option<progress::Watcher>),
+    /// The stream of a call's responses.
+    Responses(QueueSender<Result<Payload, Error>>),
 }
 
 impl Shared {
@@ -99,19 +108,22 @@ impl Inner {
     fn dispatch(&mut self) {
         while let Some(event) = self.core.poll_event() {
             match event {
-                Event::Completed { command, result } => {
-                    if let Some(waiting) = self.commands.remove(command) {
-                        // The waiter may be gone.
-                        let _ = waiting.send(result);
-                    } else if let Some(stream) = self.streams.remove(command) {
-                        stream.finish(result.err().map(Err));
+                Event::Completed { command, result } => match self.commands.remove(command) {
+                    // The waiter may be gone.
+                    Some(Waiting::Answer(answer, _)) => drop(answer.send(result)),
+                    Some(Waiting::Responses(stream)) => stream.finish(result.err().map(Err)),
+                    None => {}
+                },
+                Event::Progress { command, sent, total } => {
+                    if let Some(Waiting::Answer(_, Some(progress))) = self.commands.get_mut(command) {
+                        progress(Progress { sent, total });
                     }
                 }
                 Event::Response { command, payload } => {
                     let bytes = payload.data.len().saturating_add(size_of::<Payload>());
-                    let stream = self.streams.get_mut(command);
-                    if stream.is_some_and(|stream| stream.push(Ok(payload), bytes) == Err(Refused::Full)) {
-                        if let Some(stream) = self.streams.remove(command) {
+                    let Some(Waiting::Responses(stream)) = self.commands.get_mut(command) else { continue };
+                    if stream.push(Ok(payload), bytes) == Err(Refused::Full) {
+                        if let Some(Waiting::Responses(stream)) = self.commands.remove(command) {
                             let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
                             stream.finish(Some(Err(error)));
                         }
@@ -119,10 +131,13 @@ impl Inner {
                     }
                 }
                 Event::Epoch { subscription, epoch } => {
-                    self.feed(subscription, |feed, _| feed.set_epoch(&epoch));
+                    self.feed(subscription, &mut |feed, _| {
+                        feed.set_epoch(&epoch);
+                        Ok(())
+                    });
                 }
                 Event::Subscribed { subscription, recovery } => {
-                    self.feed(subscription, |feed, _| {
+                    self.feed(subscription, &mut |feed, _| {
                         feed.confirm(Ok(()));
                         if recovery != Recovery::First {
                             feed.push_change(&MemberChange::Unknown);
@@ -131,11 +146,11 @@ impl Inner {
                     });
                 }
                 Event::Gap { subscription, reason } => {
-                    self.feed(subscription, |feed, _| feed.push_gap(reason));
+                    self.feed(subscription, &mut |feed, _| feed.push_gap(reason));
                 }
                 Event::Publication { subscription, publication } => {
                     let mut publication = Some(publication);
-                    self.feed(subscription, |feed, is_last| {
+                    self.feed(subscription, &mut |feed, is_last| {
                         let own = if is_last { publication.take() } else { publication.clone() };
                         own.map_or(Ok(()), |publication| feed.push(publication))
                     });
@@ -163,16 +178,18 @@ impl Inner {
                 }
                 Event::TokenNeeded(request) => self.token_request = Some(request),
                 Event::Joined { subscription, member } => {
-                    let change = MemberChange::Joined(member);
-                    self.feed(subscription, |feed, _| feed.push_change(&change));
+                    self.feed_change(subscription, &MemberChange::Joined(member));
                 }
                 Event::Left { subscription, member } => {
                     let is_known = !member.session.is_empty();
                     let change = if is_known { MemberChange::Left(member) } else { MemberChange::Unknown };
-                    self.feed(subscription, |feed, _| feed.push_change(&change));
+                    self.feed_change(subscription, &change);
                 }
                 Event::Members { subscription, error } => {
-                    self.feed(subscription, |feed, _| feed.push_members(error.as_ref()));
+                    self.feed(subscription, &mut |feed, _| {
+                        feed.push_members(error.as_ref());
+                        Ok(())
+                    });
                 }
                 Event::Offered { subscription, channel } => self.offer(subscription, channel),
                 Event::Alarm(alarm) => {
@@ -223,18 +240,25 @@ impl Inner {
         }
     }
 
+    fn feed_change(&mut self, subscription: SubscriptionId, change: &MemberChange) {
+        self.feed(subscription, &mut |feed, _| {
+            feed.push_change(change);
+            Ok(())
+        });
+    }
+
     /// Passes something to each reader of a subscription; `pass` is notified of the last one. A reader without room for it
-    /// ends.
-    fn feed<T: Fed>(
+    /// ends. It is a reference to a function, so that the code is there once, which is a kilobyte of a page.
+    fn feed(
         &mut self,
         subscription: SubscriptionId,
-        mut pass: impl FnMut(&mut subscription::Feed, bool) -> T,
+        pass: &mut dyn FnMut(&mut subscription::Feed, bool) -> Result<(), Refused>,
     ) {
         let Some(feeds) = self.subscriptions.get_mut(subscription) else { return };
         let last = feeds.len().saturating_sub(1);
         let mut full = Vec::new();
         for (index, feed) in feeds.iter_mut().enumerate() {
-            if pass(feed, index == last).is_refused() {
+            if pass(feed, index == last) == Err(Refused::Full) {
                 full.push(feed.id);
             }
         }
@@ -248,30 +272,12 @@ impl Inner {
     }
 }
 
-/// The outcome of passing something to a reader.
-trait Fed {
-    fn is_refused(&self) -> bool;
-}
-
-impl Fed for () {
-    fn is_refused(&self) -> bool {
-        false
-    }
-}
-
-impl Fed for Result<(), Refused> {
-    fn is_refused(&self) -> bool {
-        *self == Err(Refused::Full)
-    }
-}
-
 /// The two ends of one client; `clock` returns the time.
 fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driver) {
     let (end, ended) = oneshot::channel();
     let inner = Inner {
         core,
         commands: ById::new(),
-        streams: ById::new(),
         subscriptions: ById::new(),
         last_feed: FeedId::default(),
         watchers: Vec::new(),

@@ -52,7 +52,7 @@ impl<R> Stream for Responses<R> {
 impl<R> Drop for Responses<R> {
     fn drop(&mut self) {
         self.lifetime.shared().act(|inner, _| {
-            inner.streams.remove(self.command);
+            inner.commands.remove(self.command);
             inner.core.cancel(self.command);
         });
     }

@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) received: Received,
     subscriptions: BTreeMap<SubscriptionId, Record>,
     commands: BTreeMap<CommandId, Wish>,
+    /// The progress of commands: their connection, the sent bytes and the total.
+    progress: BTreeMap<CommandId, (Option<u64>, usize, usize)>,
     /// Distinguishes its messages from those of other clients.
     number: u32,
     messages: u64,
@@ -185,6 +187,7 @@ impl Client {
             received: Received::default(),
             subscriptions: BTreeMap::new(),
             commands: BTreeMap::new(),
+            progress: BTreeMap::new(),
             failed: 0,
             gaps: 0,
             connected_at: Time::ZERO,
@@ -360,8 +363,20 @@ impl Client {
                     assert_eq!(payload, Payload::json(next.to_string()), "in order");
                     *next += 1;
                 }
+                Event::Progress { command, sent, total } => {
+                    assert!(self.commands.contains_key(&command), "it has not ended");
+                    assert!(sent <= total, "{sent} of {total}");
+                    let before = self.progress.insert(command, (self.connection, sent, total));
+                    if let Some((connection, earlier, _)) = before {
+                        assert!(connection != self.connection || earlier < sent, "{earlier}, then {sent}");
+                    }
+                }
                 Event::Completed { command, result } => {
                     let wish = self.commands.remove(&command).expect("a command ends once");
+                    let progress = self.progress.remove(&command);
+                    if let (Ok(_), Some((_, sent, total))) = (&result, progress) {
+                        assert_eq!(sent, total, "all of it was sent");
+                    }
                     let code = result.as_ref().err().map(wirehub_client_core::Error::code);
                     match (wish, &result) {
                         (Wish::Publish(message), Ok(Outcome::Published(Some(_)))) => {

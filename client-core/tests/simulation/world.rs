@@ -422,6 +422,7 @@ impl World {
             let buffered =
                 client.connection.map_or(0, |connection| self.network.buffered_at_client(connection));
             let writable = in_the_mood && buffered <= SOCKET + self.faults.hidden;
+            client.core.handle_unsent(buffered);
             let Some(transmit) = client.core.poll_transmit(writable) else { break };
             match transmit {
                 Transmit::Open => {

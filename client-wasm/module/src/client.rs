@@ -188,6 +188,10 @@ impl Machine for Module {
         self.with(|core| core.handle_drained(now()));
     }
 
+    fn handle_unsent(&self, bytes: u32) {
+        self.with(|core| core.handle_unsent(bytes as usize));
+    }
+
     fn handle_page(&self, event: PageEvent) {
         self.with(|core| match event {
             PageEvent::Back => core.reconnect_now(now()),

@@ -113,6 +113,8 @@ numbers! {
         /// The list of members of a subscription's channel has changed: from the place of the first value on, as many as
         /// the second value says are replaced by the parts before it; or the list can't be read because of the error before it.
         MEMBERS = 18,
+        /// More of a command in parts is sent: the bytes so far, and all.
+        PROGRESS = 19,
     }
 }
 

@@ -15,7 +15,7 @@ use wirehub_common::{Bytes, ChannelName, Content, attachment};
 
 use crate::numbers::{
     ALARM, ANSWER, CONTRACT, CONTRACT_ITEM, EPOCH, ERROR, GAP, JOINED, LEFT, MEMBERS, NOTICE, OFFERED, PART,
-    PUBLICATION, REFUSED, STATE, SUBSCRIBED, TOKEN_NEEDED, UNSUBSCRIBED,
+    PROGRESS, PUBLICATION, REFUSED, STATE, SUBSCRIBED, TOKEN_NEEDED, UNSUBSCRIBED,
 };
 
 /// Rows of nine numbers: kind, number, three values that depend on the kind, and the lengths in bytes of the row's first,
@@ -217,6 +217,10 @@ impl Listener for Output {
     fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64) {
         let texts = [id.as_bytes(), channel.as_str().as_bytes(), &[]];
         self.row(ALARM, 0, [0.0, raised as f64, -1.0], texts, &[]);
+    }
+
+    fn progress(&mut self, command: CommandId, sent: usize, total: usize) {
+        self.row(PROGRESS, command.number(), [sent as f64, total as f64, 0.0], [&[], &[], &[]], &[]);
     }
 
     fn response(&mut self, command: CommandId, payload: Payload<'_>) {

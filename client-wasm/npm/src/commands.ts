@@ -1,8 +1,9 @@
+import { report } from './direct.js';
 import { Code, onAbort, WirehubError } from './errors.js';
 import type { Position } from './history.js';
 import { Request } from './generated/numbers.js';
 import type { Details, Machine, Row } from './machine.js';
-import type { SendOptions } from './options.js';
+import type { UploadOptions } from './options.js';
 import type { Runner } from './runner.js';
 
 /** The server's answer to a command. */
@@ -28,6 +29,7 @@ export interface Waiting {
 /** A command that has not ended. */
 export interface Command extends Waiting {
   readonly bytes: number;
+  readonly onProgress: UploadOptions['onProgress'];
   /** Its number in the module; 0 before the module knows it. */
   number: number;
   /** The timeout while the module does not know it. */
@@ -62,7 +64,7 @@ export class Commands {
   }
 
   /** @throws {WirehubError} the signal has aborted; the queue is full; the command may not wait, and would have to. */
-  begin(kind: Request, name: string, limit: number, { timeout = this.#timeout, signal, failFast = false }: SendOptions, details: Details, waiting: Waiting): Command {
+  begin(kind: Request, name: string, limit: number, { timeout = this.#timeout, signal, failFast = false, onProgress }: UploadOptions, details: Details, waiting: Waiting): Command {
     const bytes = (details.data?.length ?? 0) + (details.head?.length ?? 0);
     if (!this.#started && failFast) throw new WirehubError(Code.NOT_CONNECTED);
     if (!this.#started && this.#earlyBytes + bytes > this.#bound) throw new WirehubError(Code.QUEUE_FULL);
@@ -70,6 +72,7 @@ export class Commands {
     const command: Command = {
       ...waiting,
       bytes,
+      onProgress,
       number: 0,
       begin: (machine) => machine.input(kind, limit, name, { ...details, timeout: Math.max(0, end - performance.now()), failFast }),
       stop: onAbort(signal, (error) => this.giveUp(command, error)),
@@ -100,6 +103,15 @@ export class Commands {
       this.#pending.delete(number);
       command?.stop();
       command?.resolve(answer);
+    }
+  }
+
+  progress(number: number, sent: number, total: number): void {
+    const onProgress = this.#pending.get(number)?.onProgress;
+    try {
+      onProgress?.(sent, total);
+    } catch (error) {
+      report(error);
     }
   }
 

@@ -57,8 +57,8 @@ export class Listeners {
   }
 }
 
-/** As an exception of a listener is reported: to the page, or in Node.js as an uncaught one. */
-function report(error: unknown): void {
+/** @internal As an exception of a listener is reported: to the page, or in Node.js as an uncaught one. */
+export function report(error: unknown): void {
   if (typeof reportError === 'function') reportError(error);
   else {
     queueMicrotask(() => {

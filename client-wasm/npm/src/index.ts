@@ -11,6 +11,7 @@ export type {
   PresenceOptions,
   PublishOptions,
   SendOptions,
+  UploadOptions,
   WebSocketConstructor,
 } from './options.js';
 export type { HistoryPage, Member, Position, PresenceCounts, PresencePage, Unreadable } from './history.js';

@@ -57,6 +57,8 @@ export interface Host {
   onAlarm(id: string, alarm: Row, ttl: number): void;
   onUnsubscribed(subscription: number, error: WirehubError | undefined): void;
   onAnswer(command: number, more: boolean, answer: Answer): void;
+  /** More of a command in parts is sent. */
+  onProgress(command: number, sent: number, total: number): void;
   onFailed(command: number, error: WirehubError): void;
   onTokenNeeded(request: number): void;
   /** The server's contract differs, and has these items with these hashes. */
@@ -176,6 +178,9 @@ export class Machine extends Guard {
           if (failure) host.onFailed(number, failure);
           else host.onAnswer(number, a > 0, { rows: parts, position: { offset: b, epoch: first }, count: c });
           parts = [];
+          break;
+        case Rows.Progress:
+          host.onProgress(number, a, b);
           break;
         case Rows.Error:
           error = toError(number, a > 0, first, second, host.causeOf(number));

@@ -75,8 +75,20 @@ export interface SendOptions {
   failFast?: boolean;
 }
 
+/** The options of everything that may be large. */
+export interface UploadOptions extends SendOptions {
+  /**
+   * Shows the progress of a message that is larger than 64 KiB and travels in parts. It is called at most once for each
+   * part, with the bytes that the browser has sent, as far as it reports that, and with the size of the encoded message,
+   * a little more than that of its data. `sent` increases; it is `total` before the promise resolves. If the connection
+   * breaks and the message is sent again, `sent` starts over. Smaller messages and volatile ones have no progress.
+   * Nothing is called after the promise has settled. An exception is reported like that of an event listener.
+   */
+  onProgress?: (sent: number, total: number) => void;
+}
+
 /** The options of publishing. */
-export interface PublishOptions extends SendOptions {
+export interface PublishOptions extends UploadOptions {
   /**
    * A key of the application's, such as 128 random bits or an id from a database, at most 256 bytes: a message that is
    * published again with the same key after a timeout or a lost connection is published once. The server remembers keys
@@ -92,10 +104,10 @@ export interface PublishOptions extends SendOptions {
 }
 
 /** The options of calling. */
-export interface CallOptions extends SendOptions {}
+export interface CallOptions extends UploadOptions {}
 
 /** The options of calling a procedure that streams its responses. */
-export interface CallStreamOptions extends SendOptions {
+export interface CallStreamOptions extends UploadOptions {
   /** The queue of responses that wait for the loop; overrides the client's. */
   queue?: QueueOptions;
 }

@@ -93,6 +93,10 @@ export class Receiver implements Host {
     this.#runner.commands.answer(number, more, answer);
   }
 
+  onProgress(number: number, sent: number, total: number): void {
+    this.#runner.commands.progress(number, sent, total);
+  }
+
   onFailed(number: number, error: WirehubError): void {
     this.#runner.commands.fail(number, error);
   }

@@ -7,7 +7,7 @@ import { ClientErrorEvent, StateChangeEvent } from './events.js';
 import { Default, Request } from './generated/numbers.js';
 import { logger } from './log.js';
 import { Machine, type Details } from './machine.js';
-import type { ClientOptions, ConnectOptions, DrainOptions, SendOptions } from './options.js';
+import type { ClientOptions, ConnectOptions, DrainOptions, UploadOptions } from './options.js';
 import { Receiver } from './receiver.js';
 import { load } from './runtime.js';
 import { Tokens } from './tokens.js';
@@ -107,12 +107,12 @@ export class Runner {
   }
 
   /** Makes a command and waits for its answer. */
-  command(kind: Request, name: string, options: SendOptions, details: Details = {}, limit = 0): Promise<Answer> {
+  command(kind: Request, name: string, options: UploadOptions, details: Details = {}, limit = 0): Promise<Answer> {
     return new Promise((resolve, reject) => void this.begin(kind, name, options, details, { resolve, reject }, limit));
   }
 
   /** @throws {WirehubError} the client is closed, or can't take the command: see {@link Commands.begin}. */
-  begin(kind: Request, name: string, options: SendOptions, details: Details, waiting: Waiting, limit = 0): Command {
+  begin(kind: Request, name: string, options: UploadOptions, details: Details, waiting: Waiting, limit = 0): Command {
     this.refuseWhenClosed();
     return this.commands.begin(kind, name, limit, options, details, waiting);
   }

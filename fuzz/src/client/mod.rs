@@ -165,7 +165,10 @@ impl World {
                     }
                 }
             }
-            Operation::Drained => core.handle_drained(now),
+            Operation::Drained => {
+                core.handle_drained(now);
+                core.handle_unsent(0);
+            }
             Operation::ReceiveDamaged { frames, at, with } => {
                 let mut message = encode(&self.server.frames(frames));
                 if let Some(index) = usize::from(at).checked_rem(message.len()) {

@@ -143,6 +143,10 @@ impl Model {
                 let known = self.commands.get_mut(&command).expect("a command that was given");
                 assert!(std::mem::take(&mut known.pending), "{command:?} ended twice");
             }
+            Event::Progress { command, sent, total } => {
+                let known = self.commands.get(&command).expect("a command that was given");
+                assert!(known.pending && sent <= total, "{command:?}: {sent} of {total}");
+            }
             Event::Response { command, .. } => {
                 let known = self.commands.get(&command).expect("a command that was given");
                 assert!(known.is_stream, "{command:?} is no stream");

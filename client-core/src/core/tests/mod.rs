@@ -25,6 +25,7 @@ mod members;
 mod offers;
 mod parts;
 mod reconnecting;
+mod progress;
 mod repeats;
 mod streams;
 mod subscriptions;

@@ -30,7 +30,6 @@ fn give_up<F: Future>(make: impl Fn() -> F) {
 fn kept(shared: &Shared) -> usize {
     let inner = shared.lock();
     inner.commands.len()
-        + inner.streams.len()
         + inner.subscriptions.len()
         + inner.watchers.len()
         + inner.errors.len()

@@ -25,6 +25,7 @@ use crate::{
 mod client;
 mod driver;
 mod leftovers;
+mod progress;
 mod streams;
 
 wirehub_common::contract! {

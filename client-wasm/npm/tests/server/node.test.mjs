@@ -103,6 +103,37 @@ test('a list of members keeps itself over joins, leaves and a broken connection'
   assert.equal(members.size, 1);
 });
 
+test('a large message shows its progress, up to the whole before the answer', async (t) => {
+  const ann = await client(t, 'ann');
+  const [size, steps] = [900_000, []];
+  const position = await ann.publish('chat:large', new Uint8Array(size), { onProgress: (sent, total) => steps.push([sent, total]) });
+  assert.equal(position.offset, 1);
+  const parts = Math.ceil(size / (16 * 1024 - 32));
+  assert.ok(steps.length > 1 && steps.length <= parts, `${steps.length} steps`);
+  const [last, total] = steps.at(-1);
+  assert.ok(last === total && total > size && total < size + 200, `${last} of ${total}`);
+  assert.ok(steps.every(([sent], at) => at === 0 || sent > steps[at - 1][0]), `${steps}`);
+});
+
+test('a large message whose connection breaks in the middle starts over, and is there once', async (t) => {
+  const ann = await client(t, 'ann');
+  const [size, steps] = [900_000, []];
+  let cuts = 0;
+  const onProgress = (sent) => {
+    steps.push(sent);
+    if (sent > size / 2 && cuts === 0) {
+      cuts += 1;
+      link.cut();
+    }
+  };
+  const position = await ann.publish('chat:cut', new Uint8Array(size), { onProgress });
+  assert.equal(position.offset, 1);
+  assert.equal(cuts, 1);
+  const falls = steps.filter((sent, at) => at > 0 && sent <= steps[at - 1]).length;
+  assert.equal(falls, 1, `${steps}`);
+  assert.equal((await ann.history('chat:cut')).publications.length, 1);
+});
+
 test('a round trip is measured, and a drain sends what is queued', async (t) => {
   const ann = await client(t, 'ann');
   const time = await ann.rtt();

@@ -153,6 +153,16 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.equal(backend.calls, before + 1);
     });
 
+    test('a large message shows the bytes that the browser has sent, up to the whole', async (t) => {
+      const page = await open(t, 'ann');
+      const size = 900_000;
+      const steps = await page.evaluate(upload, size);
+      assert.ok(steps.length > 1 && steps.length <= Math.ceil(size / (16 * 1024 - 32)), `${steps.length} steps`);
+      const [last, total] = steps.at(-1);
+      assert.ok(last === total && total > size && total < size + 200, `${last} of ${total}`);
+      assert.ok(steps.every(([sent], at) => at === 0 || sent > steps[at - 1][0]), `${steps}`);
+    });
+
     test('a refused subscription reports the reason', async (t) => {
       const page = await open(t, 'ann');
       await page.evaluate(subscribe, '@bob');
@@ -215,6 +225,12 @@ async function presenceCounts(channel) {
 
 async function close() {
   await globalThis.page.client.close();
+}
+
+async function upload(size) {
+  const steps = [];
+  await globalThis.page.client.publish('chat:large', new Uint8Array(size), { onProgress: (sent, total) => steps.push([sent, total]) });
+  return steps;
 }
 
 /** Begins a command whose answer is returned by {@link result}. */
