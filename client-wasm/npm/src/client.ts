@@ -14,8 +14,8 @@ import type {
 import { refuseUnsendable } from './close.js';
 import type { Command } from './commands.js';
 import type { Draft } from './draft.js';
-import { CloseCode, Code, WirehubError } from './errors.js';
-import type { ClientEventMap } from './events.js';
+import { badRequest, CloseCode, Code, WirehubError } from './errors.js';
+import { StateChangeEvent, type ClientEventMap } from './events.js';
 import { Queue } from './feed.js';
 import { Default, Request } from './generated/numbers.js';
 import type { HistoryPage, Member, Position, PresenceCounts, PresencePage } from './history.js';
@@ -30,7 +30,7 @@ import { websocketUrl } from './url.js';
 
 /**
  * `connecting`: the first attempt is being made, or a later one before the first success. `reconnecting`: the
- * connection was lost. `closed`: for good, by `close` or by a code that forbids reconnecting.
+ * connection was lost. `closed`: by `close` or by a code that forbids reconnecting; {@link Client.reopen} begins again.
  */
 export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'closed';
 
@@ -90,7 +90,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   readonly url: string;
   /** The receive queue of a stream without one of its own. */
   readonly #queue: ClientOptions['queue'];
-  readonly #runner: Runner;
+  /** Another one after each {@link reopen}. */
+  #runner: Runner;
 
   /**
    * `url` is absolute, or relative to the page; `http:` and `https:` stand for `ws:` and `wss:`.
@@ -130,6 +131,24 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   connect(options: ConnectOptions = {}): Promise<void> {
     return this.#runner.connect(options);
+  }
+
+  /**
+   * Begins again after the client was closed, with its options, its listeners and its last token, and waits like
+   * {@link connect}. The `statechange` event from `closed` to `disconnected` comes at once. Subscriptions and commands of the
+   * time before have ended and stay so: subscribe again, after this call or in that event. While the client connects, a
+   * further call waits for the same connection.
+   *
+   * @throws {WirehubError} as for {@link connect}; BAD_REQUEST: the client is not closed.
+   */
+  reopen(options: ConnectOptions = {}): Promise<void> {
+    if (this.state === 'closed') {
+      this.#runner = this.#runner.again();
+      this.dispatchEvent(new StateChangeEvent({ state: 'disconnected', previous: 'closed' }));
+    } else if (!this.#runner.isReopening) {
+      return Promise.reject(badRequest(`the client is ${this.state}, not closed: use connect()`));
+    }
+    return this.connect(options);
   }
 
   /**
@@ -303,7 +322,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Closes the client for good: queued commands fail, subscriptions end.
+   * Closes the client: queued commands fail, subscriptions end. Only {@link reopen} begins again.
    *
    * @param code 1000, or 3000 to 4999.
    * @param reason At most 123 bytes.

@@ -32,6 +32,8 @@ export class Runner {
   readonly #waiting = new Set<(error?: WirehubError) => void>();
   #drained: ((error?: WirehubError) => void) | undefined;
   #flushing = false;
+  /** Whether there was another one before. */
+  #isAgain = false;
   /** Whether the application itself closes the client. */
   #closing = false;
   /** The error of the last attempt, if it failed. */
@@ -49,6 +51,18 @@ export class Runner {
     else this.tokens = new Tokens(token);
   }
 
+  /** A runner for the same client after this one has ended. */
+  again(): Runner {
+    const next = new Runner(this.#client, this.tokens ? this.#options : { ...this.#options, token: this.#token });
+    next.#isAgain = true;
+    return next;
+  }
+
+  /** Whether the client was reopened, and has not been connected since then. */
+  get isReopening(): boolean {
+    return this.#isAgain && this.session === undefined;
+  }
+
   /** Whether the module is there. */
   get isLoaded(): boolean {
     return this.#machine !== undefined;
@@ -58,7 +72,8 @@ export class Runner {
     const connected = new Promise<void>((resolve, reject) => {
       refuseAborted(signal);
       if (this.state === 'connected') return resolve();
-      this.refuseWhenClosed();
+      const end = this.#end;
+      if (end) throw new WirehubError(end.code, { message: `${end.message}: reopen() begins again`, temporary: end.temporary, cause: end });
       if (this.needsToken) throw new WirehubError(Code.TOKEN_EXPIRED);
       const settle = (error?: WirehubError): void => {
         this.#waiting.delete(settle);

@@ -12,9 +12,9 @@ import { ANSWER, FakeWebSocket, frame, nested, number, REQUEST, sockets, text } 
 globalThis.WebSocket = FakeWebSocket;
 
 // Before there is a page.
-const { createElement: h, StrictMode, act } = await import('react');
+const { createElement: h, StrictMode, act, useEffect } = await import('react');
 const { renderToString } = await import('react-dom/server');
-const { Client } = await import('@wirehub/client');
+const { Client, Codes } = await import('@wirehub/client');
 const { createHooks, WirehubProvider } = await import('@wirehub/client/react');
 const { App } = await example();
 
@@ -269,6 +269,42 @@ test('a closed client ends a subscription with its error', async () => {
   const room = await page(h(Provider, { client }, h(Room)));
   assert.equal(room.text(), 'CLOSED CLOSED');
   await room.close();
+});
+
+test('a reopened client has its subscriptions again, without a new component', async () => {
+  const client = new Client(URL_OF_SERVER);
+  const Room = () => `${hooks.useConnectionState().state} ${hooks.useSubscription('chat:a').state} ${hooks.useMembers('chat:b').members.length}`;
+  const room = await page(h(Provider, { client }, h(Room)));
+  await served();
+  assert.equal(room.text(), 'connected subscribed 2');
+  await act(() => client.close());
+  assert.equal(room.text(), 'closed unsubscribed 0');
+  let reopening;
+  await act(async () => void (reopening = client.reopen()));
+  const server = await served();
+  await reopening;
+  assert.equal(room.text(), 'connected subscribed 2');
+  assert.deepEqual([...new Set(server.subscribed)], ['chat:a', 'chat:b']);
+  await room.close();
+  await client.close();
+});
+
+test('an effect of the application may close and reopen its own client in StrictMode', async () => {
+  const client = new Client(URL_OF_SERVER);
+  const Own = () => {
+    useEffect(() => {
+      const connecting = client.state === 'closed' ? client.reopen() : client.connect();
+      connecting.catch((error) => error.code === Codes.CLOSED || problems.push(String(error)));
+      return () => void client.close();
+    }, []);
+    return null;
+  };
+  const own = await page(h(Own));
+  const server = await served();
+  assert.equal(client.state, 'connected');
+  assert.equal(sockets.length, 0, 'one connection');
+  await own.close();
+  await closed(server);
 });
 
 test('a page from a server is hydrated without a difference', async () => {

@@ -37,6 +37,7 @@ export async function typed(): Promise<void> {
   for await (const step of client.callStream('math.steps', { terms: [1, 2] })) console.log(step + sum);
   const sent: boolean = await client.publish('news', 'now', { volatile: true });
   await client.publish('news', 'now', { onProgress: (sent, total) => console.log(sent / total) });
+  await client.reopen({ timeout: 1000 });
   const { publications, position } = await client.history('chat:lobby', { limit: 5 });
   const later = await client.history('chat:lobby', { since: position, failFast: sent });
   console.log(publications[0]?.data.nick, later.position.offset, (await client.presence('news'))[0]?.user);

@@ -5,6 +5,8 @@ import { Store } from './store.js';
 /** @internal The client of a provider. */
 export interface Connected {
   readonly client: Client;
+  /** How often it was reopened: each time its subscriptions have ended before. */
+  readonly reopened: number;
   /** The error with which its connect failed. */
   readonly error?: WirehubError;
 }
@@ -15,18 +17,23 @@ export class Connection extends Store<Connected> {
 
   /** A client of the application's own, which stays its own; or a function that makes one. */
   constructor(given: Client | (() => Client)) {
-    super({ client: typeof given === 'function' ? given() : given });
+    super({ client: typeof given === 'function' ? given() : given, reopened: 0 });
     if (typeof given === 'function') this.#make = given;
   }
 
   protected override begin(): () => void {
     // A provider that comes back, or whose client was refused.
-    if (this.#make && this.value().client.state === 'closed') this.set({ client: this.#make() });
+    if (this.#make && this.value().client.state === 'closed') this.set({ client: this.#make(), reopened: 0 });
     const { client } = this.value();
+    const changed = ({ previous }: StateChangeEvent): void => {
+      if (previous === 'closed') this.set({ client, reopened: this.value().reopened + 1 });
+    };
+    client.addEventListener('statechange', changed);
     client.connect().catch((error: WirehubError) => {
-      if (this.value().client === client) this.set({ client, error });
+      if (this.value().client === client) this.set({ ...this.value(), error });
     });
     return () => {
+      client.removeEventListener('statechange', changed);
       if (this.#make) void client.close();
     };
   }

@@ -111,8 +111,8 @@ export function createHooks<C extends Contract = AnyContract>(): Hooks<C> {
   }
 
   function useSubscription(channel: string | null, { keep, history }: UseSubscriptionOptions = {}): UseSubscriptionResult {
-    const client = useClient();
-    const view = useStore(useKept(() => new ChannelStore(client, channel, { keep, history }), client, channel, keep, history));
+    const { client, reopened } = useConnected();
+    const view = useStore(useKept(() => new ChannelStore(client, channel, { keep, history }), client, reopened, channel, keep, history));
     const publish = useCallback(
       (data: unknown, options?: PublishOptions): Promise<Position | undefined> =>
         channel === null ? Promise.reject(new WirehubError(Codes.NOT_SUBSCRIBED)) : client.publish(channel, data, options),
@@ -122,8 +122,8 @@ export function createHooks<C extends Contract = AnyContract>(): Hooks<C> {
   }
 
   function useMembers(channel: string | null): MembersView {
-    const client = useClient();
-    return useStore(useKept(() => new MembersStore(client, channel), client, channel));
+    const { client, reopened } = useConnected();
+    return useStore(useKept(() => new MembersStore(client, channel), client, reopened, channel));
   }
 
   function useCall(name: string): UseCallResult {

@@ -134,6 +134,23 @@ test('a large message whose connection breaks in the middle starts over, and is 
   assert.equal((await ann.history('chat:cut')).publications.length, 1);
 });
 
+test('a client that an operator has disconnected for good begins again', async (t) => {
+  const ann = await client(t, 'ann');
+  const before = ann.subscribe('chat:again', { history: 10 });
+  await before.ready;
+  await ann.publish('chat:again', 'before');
+  const closed = new Promise((resolve) => ann.addEventListener('statechange', resolve, { once: true }));
+  await server.api('POST', '/users/ann/disconnect', { code: 4500, reason: 'a break' });
+  const { state, code, reason } = await closed;
+  assert.deepEqual([state, code, reason], ['closed', 4500, 'a break']);
+  await assert.rejects(ann.connect(), /a break.*reopen\(\) begins again/);
+  await ann.reopen();
+  assert.deepEqual([ann.state, ann.user, before.state], ['connected', 'ann', 'unsubscribed']);
+  const taking = take(ann.subscribe('chat:again', { history: 10 }), 2);
+  await ann.publish('chat:again', 'after');
+  assert.deepEqual(await taking, ['before', 'after']);
+});
+
 test('a round trip is measured, and a drain sends what is queued', async (t) => {
   const ann = await client(t, 'ann');
   const time = await ann.rtt();
