@@ -43,6 +43,15 @@ export class Program {
     await exit;
   }
 
+  /** Lets it stand still, with its connections open, until {@link resume}. */
+  pause() {
+    this.#process.kill('SIGSTOP');
+  }
+
+  resume() {
+    this.#process.kill('SIGCONT');
+  }
+
   async #listeningAt() {
     for await (const line of createInterface({ input: this.#process.stdout, signal: AbortSignal.timeout(PATIENCE) })) {
       const [, origin] = /listening on (https?:\/\/[^\s/]+)/.exec(line) ?? [];

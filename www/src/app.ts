@@ -9,13 +9,13 @@ import type { People } from './people';
 
 /** The page, as its panels see it. */
 export interface App {
-  /** The page's client, typed by the contract. One that is closed for good is replaced: see {@link eachClient}. */
+  /** The page's client, typed by the contract. */
   readonly client: DemoClient;
   /**
-   * Calls `use` with the client now, and again with each later one. The subscriptions of the one before have ended, and
-   * its `signal` aborts.
+   * Calls `begin` now, and each time the client begins again after a close: its subscriptions have ended, and the `signal`
+   * of the time before aborts.
    */
-  eachClient(use: (client: DemoClient, signal: AbortSignal) => void): void;
+  eachLife(begin: (signal: AbortSignal) => void): void;
   /** The connection, and its changes. */
   readonly link: Link;
   readonly links: Listeners<Link>;

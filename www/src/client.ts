@@ -15,73 +15,58 @@ export type Link =
    * code of the connection that ended, 1006 if it broke without a close.
    */
   | { readonly kind: 'reconnecting'; readonly retryAt: number | undefined; readonly code: number | undefined }
-  /** For good: only {@link Connection.renew} helps. */
+  /** Until {@link Connection.start}. */
   | { readonly kind: 'closed'; readonly why: string };
 
-type Use = (client: DemoClient, signal: AbortSignal) => void;
+type Begin = (signal: AbortSignal) => void;
 
-/** The page's client. It reconnects by itself; one that is closed for good is replaced by a new one. */
+/** The page's client. It reconnects by itself; after a close it begins again if the person wants it. */
 export class Connection {
+  readonly client: DemoClient;
   readonly links = new Listeners<Link>();
   /** Errors that belong to no command and no subscription. */
   readonly errors = new Listeners<string>();
 
-  readonly #url: URL;
-  readonly #token: TokenProvider;
-  readonly #users: Use[] = [];
-  #client: DemoClient;
+  readonly #begins: Begin[] = [];
   #end = new AbortController();
   #link: Link = { kind: 'connecting' };
 
   constructor(url: URL, token: TokenProvider) {
-    this.#url = url;
-    this.#token = token;
-    this.#client = this.#newClient();
-  }
-
-  get client(): DemoClient {
-    return this.#client;
+    this.client = new Client<DemoContract>(url, { name: 'wirehub-demo-page', contract: demo, token, webSocket: TappedSocket });
+    this.client.addEventListener('statechange', (event) => {
+      if (event.previous === 'closed') this.#beginAgain();
+      this.#report(linkOf(event, this.#link));
+    });
+    this.client.addEventListener('error', ({ error }) => {
+      // A failed attempt is part of reconnecting, which the page shows.
+      if (this.client.state === 'connected') this.errors.notify(describe(error));
+    });
   }
 
   get link(): Link {
     return this.#link;
   }
 
-  /** Calls `use` with the client now, and with each later one. */
-  each(use: Use): void {
-    this.#users.push(use);
-    use(this.#client, this.#end.signal);
+  /** Calls `begin` now, and each time the client begins again after a close, which has ended its subscriptions. */
+  each(begin: Begin): void {
+    this.#begins.push(begin);
+    // A closed client subscribes to nothing.
+    if (this.client.state !== 'closed') begin(this.#end.signal);
   }
 
-  /** Connects; the progress is reported to `links`. */
+  /** Connects, for the first time or again after a close; the progress is reported to `links`. */
   start(): void {
-    const client = this.#client;
-    client.connect().catch((error: unknown) => {
+    const connecting = this.client.state === 'closed' ? this.client.reopen() : this.client.connect();
+    connecting.catch((error: unknown) => {
       // The event has already reported a close. This is for a client that could not even start.
-      if (client === this.#client && this.#link.kind !== 'closed') this.#report({ kind: 'closed', why: describe(error) });
+      if (this.#link.kind !== 'closed') this.#report({ kind: 'closed', why: describe(error) });
     });
   }
 
-  /** Begins again after a close. */
-  renew(): void {
+  #beginAgain(): void {
     this.#end.abort();
     this.#end = new AbortController();
-    this.#client = this.#newClient();
-    this.#report({ kind: 'connecting' });
-    for (const use of this.#users) use(this.#client, this.#end.signal);
-    this.start();
-  }
-
-  #newClient(): DemoClient {
-    const client: DemoClient = new Client<DemoContract>(this.#url, { name: 'wirehub-demo-page', contract: demo, token: this.#token, webSocket: TappedSocket });
-    client.addEventListener('statechange', (event) => {
-      if (client === this.#client) this.#report(linkOf(event, this.#link));
-    });
-    client.addEventListener('error', ({ error }) => {
-      // A failed attempt is part of reconnecting, which the page shows.
-      if (client === this.#client && client.state === 'connected') this.errors.notify(describe(error));
-    });
-    return client;
+    for (const begin of this.#begins) begin(this.#end.signal);
   }
 
   #report(link: Link): void {

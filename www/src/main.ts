@@ -29,13 +29,11 @@ function start(server: ServerAddress): void {
   const navigation = new Navigation();
 
   const app: App = {
-    get client() {
-      return connection.client;
-    },
+    client: connection.client,
     get link() {
       return connection.link;
     },
-    eachClient: (use) => connection.each(use),
+    eachLife: (begin) => connection.each(begin),
     links: connection.links,
     me,
     people: new People(),

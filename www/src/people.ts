@@ -19,13 +19,13 @@ export class People {
   #members: Members<Person> | undefined;
   #me = '';
 
-  /** Follows the channel of everybody, with each client. */
-  follow({ eachClient, me }: Pick<App, 'eachClient' | 'me'>): void {
+  /** Follows the channel of everybody. */
+  follow({ client, eachLife, me }: Pick<App, 'client' | 'eachLife' | 'me'>): void {
     me.changes.add(() => {
       this.#me = me.user;
       this.learn(me.user, me.name);
     });
-    eachClient((client, signal) => {
+    eachLife((signal) => {
       const subscription = client.subscribe('people:online');
       const members = (this.#members = subscription.members);
       subscription.addEventListener('publication', ({ publication: { data } }) => this.learn(data.user, data.name), { signal });

@@ -270,6 +270,28 @@ test('a connection closed for good shows the reason, and can be renewed', async 
   }
 });
 
+test('a person whom an operator has disconnected comes back to everything that was said meanwhile', async () => {
+  const server = await DemoServer.start({ operated: true });
+  try {
+    const room = freshRoom();
+    const [ada, grace] = [await stage.enter(room, { name: 'Ada' }, server.origin), await stage.enter(room, { name: 'Grace' }, server.origin)];
+    await ada.say('before');
+    await grace.hears('before');
+    await server.disconnect(await ada.userAt(grace), 'a break');
+    await ada.reads('#closed-text', /a break.*4500/);
+    await grace.say('meanwhile');
+    await ada.page.click('#reconnect');
+    await ada.inRoom(room);
+    await ada.hears('meanwhile');
+    await ada.say('after');
+    await grace.hears('after');
+    assert.deepEqual(await ada.page.locator('#messages .text').allTextContents(), ['before', 'meanwhile', 'after']);
+    await leave(ada, grace);
+  } finally {
+    await server.stop();
+  }
+});
+
 test('a page that was opened from disk explains how to open it', async () => {
   const context = await stage.browser.newContext();
   try {

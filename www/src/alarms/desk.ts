@@ -1,5 +1,5 @@
 import type { App } from '../app';
-import { describe, type DemoClient } from '../client';
+import { describe } from '../client';
 import type { AlarmMessage, AlarmProgress, RaiseRequest } from '../generated/contract';
 import { Listeners } from '../listeners';
 
@@ -35,18 +35,16 @@ export class AlarmDesk {
 
   constructor(app: App) {
     this.#app = app;
-    app.eachClient((client, signal) => {
-      client.addEventListener('alarm', (alarm) => {
-        if (alarm.channel !== 'alarm:page') return;
-        const received: Received = { id: alarm.id, message: alarm.data, time: alarm.time, state: 'open' };
-        // A new client gets every alarm again that is not acknowledged.
-        const isKnown = this.#received.some(({ id, state }) => id === received.id && state === 'open');
-        this.#received = [received, ...this.#received.filter(({ id }) => id !== received.id)].slice(0, MAX_ALARMS);
-        if (!isKnown) this.arrivals.notify(received);
-        this.#changed();
-      }, { signal });
-      client.addEventListener('withdraw', ({ id }) => this.#settle(id, 'over'), { signal });
+    app.client.addEventListener('alarm', (alarm) => {
+      if (alarm.channel !== 'alarm:page') return;
+      const received: Received = { id: alarm.id, message: alarm.data, time: alarm.time, state: 'open' };
+      // After a close the server sends every alarm again that is not acknowledged.
+      const isKnown = this.#received.some(({ id, state }) => id === received.id && state === 'open');
+      this.#received = [received, ...this.#received.filter(({ id }) => id !== received.id)].slice(0, MAX_ALARMS);
+      if (!isKnown) this.arrivals.notify(received);
+      this.#changed();
     });
+    app.client.addEventListener('withdraw', ({ id }) => this.#settle(id, 'over'));
     app.links.add(({ kind }) => {
       if (kind === 'connected') for (const { id, progress } of this.#raised) if (progress?.over !== true) void this.#watch(id);
     });
@@ -88,7 +86,7 @@ export class AlarmDesk {
 
   /** Follows the recipients' progress, until the alarm is over or the connection is lost: the next one begins again. */
   async #watch(id: string): Promise<void> {
-    const { client }: { client: DemoClient } = this.#app;
+    const { client } = this.#app;
     try {
       for await (const progress of client.callStream('demo.watch-alarm', { id }, { queue: { overflow: 'latest' } })) {
         this.#raised = this.#raised.map((raised) => (raised.id === id ? { ...raised, progress } : raised));

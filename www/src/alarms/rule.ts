@@ -55,9 +55,9 @@ export class RuleCard {
       event.preventDefault();
       void this.#save();
     });
-    app.eachClient((client, signal) => {
-      client.subscribe('rules:threshold', { history: 1 }).addEventListener('publication', ({ publication }) => this.#show(publication.data), { signal });
-      client.call('demo.meters', {}).then(({ sources }) => this.#offer(sources), (error: unknown) => setText(this.#note, `The readings are not known: ${describe(error)}`));
+    app.eachLife((signal) => {
+      app.client.subscribe('rules:threshold', { history: 1 }).addEventListener('publication', ({ publication }) => this.#show(publication.data), { signal });
+      app.client.call('demo.meters', {}).then(({ sources }) => this.#offer(sources), (error: unknown) => setText(this.#note, `The readings are not known: ${describe(error)}`));
     });
   }
 

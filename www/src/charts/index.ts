@@ -45,7 +45,7 @@ class Charts implements Mounted {
     root.append(make('div', { class: 'panel-body charts' }, make('header', { class: 'panel-head' }, head, this.#controls.rates), this.#controls.element, this.#grid, help));
     this.#view.addEventListener('change', () => this.#draw());
     document.addEventListener('visibilitychange', () => this.#update());
-    app.eachClient(() => {
+    app.eachLife(() => {
       for (const feed of this.#feeds) feed.stop();
       this.#update();
     });
@@ -93,8 +93,6 @@ class Charts implements Mounted {
       if (client.state !== 'closed') this.#app.notice(`The charts could not be loaded: ${describe(error)}`);
     } finally {
       this.#loading = false;
-      // This client was closed meanwhile, and there is another one.
-      if (client !== this.#app.client) this.#update();
     }
   }
 

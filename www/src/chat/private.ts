@@ -118,13 +118,13 @@ export class Inbox {
 
   constructor(app: App) {
     this.#app = app;
-    app.eachClient((client, signal) => {
+    app.eachLife((signal) => {
       // The channel has the name of the user, which the first token decides.
       const open = (): void => {
         const { user } = app.me;
         if (user === '' || this.#channel === user || signal.aborted) return;
         this.#channel = user;
-        const subscription = client.subscribe(`@${user}`, this.#newest === undefined ? { history: HISTORY } : { since: this.#newest });
+        const subscription = app.client.subscribe(`@${user}`, this.#newest === undefined ? { history: HISTORY } : { since: this.#newest });
         subscription.addEventListener('publication', ({ publication }) => this.#receive(publication), { signal });
         subscription.addEventListener('gap', () => this.#reportGap(), { signal });
         subscription.ready.catch((error: unknown) => app.notice(`Private messages can’t be received: ${describe(error)}`));

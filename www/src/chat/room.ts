@@ -1,6 +1,6 @@
 import type { Publication, Subscription } from '@wirehub/client';
 import type { App } from '../app';
-import { describe, type DemoClient } from '../client';
+import { describe } from '../client';
 import type { Person, RoomMessage } from '../generated/contract';
 import { Listeners } from '../listeners';
 import type { RoomName } from '../names';
@@ -46,8 +46,8 @@ export class Room implements Talk {
     this.#typing = new TypingIn(app, name, this.#end.signal, () => this.changes.notify());
     app.links.add(() => this.changes.notify(), this.#end.signal);
     app.people.changes.add(() => this.changes.notify(), this.#end.signal);
-    app.eachClient((client) => {
-      if (!this.#end.signal.aborted) this.#enter(client);
+    app.eachLife(() => {
+      if (!this.#end.signal.aborted) this.#enter();
     });
   }
 
@@ -103,13 +103,13 @@ export class Room implements Talk {
     void this.#subscription?.unsubscribe();
   }
 
-  #enter(client: DemoClient): void {
+  #enter(): void {
     const { signal } = this.#end;
     this.#refusal = undefined;
-    if (this.#seen.place === undefined) void this.#beginSeen(client);
-    // A later client continues where the one before has ended.
+    if (this.#seen.place === undefined) void this.#beginSeen();
+    // After a close it continues where it was.
     const start = this.#newest === undefined ? { history: HISTORY } : { since: this.#newest };
-    const subscription = (this.#subscription = client.subscribe(`room:${this.address}`, start));
+    const subscription = (this.#subscription = this.#app.client.subscribe(`room:${this.address}`, start));
     subscription.addEventListener('publication', ({ publication }) => this.#receive(publication), { signal });
     subscription.addEventListener('subscribed', () => this.changes.notify(), { signal });
     subscription.addEventListener('gap', ({ reason }) => this.#reportGap(reason === 'dropped' ? 'this page was too slow' : 'the server does not keep them any more'), { signal });
@@ -159,9 +159,9 @@ export class Room implements Talk {
   }
 
   /** On the first visit everything earlier is old. */
-  async #beginSeen(client: DemoClient): Promise<void> {
+  async #beginSeen(): Promise<void> {
     // Without an answer nothing is unread until the room is seen.
-    const page = await client.history(`room:${this.address}`, { limit: 0, timeout: TIMEOUT }).catch(() => undefined);
+    const page = await this.#app.client.history(`room:${this.address}`, { limit: 0, timeout: TIMEOUT }).catch(() => undefined);
     if (page !== undefined && this.#seen.place === undefined) this.#seen.move(page.position);
   }
 

@@ -21,9 +21,9 @@ export class TypingIn {
     this.#app = app;
     this.#channel = `typing:${room}`;
     this.#changed = changed;
-    app.eachClient((client) => {
+    app.eachLife(() => {
       if (signal.aborted) return;
-      const subscription = client.subscribe(this.#channel, { signal });
+      const subscription = app.client.subscribe(this.#channel, { signal });
       subscription.addEventListener('publication', ({ publication: { data, publisher } }) => {
         const user = publisher?.user ?? '';
         if (user === '' || user === app.me.user) return;

@@ -1,7 +1,7 @@
 import type { Position, Subscription } from '@wirehub/client';
 import type { App } from '../app';
 import { avatar } from '../avatar';
-import { describe, type DemoClient } from '../client';
+import { describe } from '../client';
 import { make, setText } from '../dom';
 import type { Cursor, Drawing, Person } from '../generated/contract';
 import type { Mounted, Panel } from '../panel';
@@ -62,8 +62,8 @@ class Cursors implements Mounted {
     const help = make('p', { id: 'board-help', class: 'hint' }, 'Draw by mouse, finger or pen.', make('span', { class: 'for-keys' }, ' Keys: arrows move the pointer (with Shift in small steps), Space begins and ends a line.'));
     const head = make('header', { class: 'panel-head' }, make('div', {}, make('h1', {}, 'Shared board'), this.#people), tools(this.#sketch, () => this.#undo(), () => this.#clear()));
     root.append(make('div', { class: 'cursors' }, head, make('div', { class: 'board-frame' }, this.#board.element), make('div', { class: 'cursor-foot' }, help, this.#rate)));
-    app.eachClient((client) => {
-      if (this.#shown) this.#join(client);
+    app.eachLife(() => {
+      if (this.#shown) this.#join();
     });
   }
 
@@ -71,7 +71,7 @@ class Cursors implements Mounted {
     const name = /^[a-z0-9_-]{1,64}$/.test(place) ? place : MAIN;
     if (name !== this.#name) this.#open(name);
     this.#shown = true;
-    if (this.#cursors === undefined) this.#join(this.#app.client);
+    if (this.#cursors === undefined) this.#join();
     this.#frame ||= requestAnimationFrame((now) => this.#animate(now));
   }
 
@@ -95,8 +95,9 @@ class Cursors implements Mounted {
     this.#draw();
   }
 
-  /** Enters the board. A later client continues with the drawing where the one before ended. */
-  #join(client: DemoClient): void {
+  /** Enters the board. After a close this continues with the drawing where the client was. */
+  #join(): void {
+    const { client } = this.#app;
     this.#pointers.clear();
     const cursors = client.subscribe(`cursors:${this.#name}`);
     this.#cursors = cursors;

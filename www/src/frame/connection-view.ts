@@ -21,7 +21,7 @@ export class ConnectionView {
     this.#connection = connection;
     this.#announce = announce;
     find('reconnect', HTMLButtonElement).addEventListener('click', () => {
-      connection.renew();
+      connection.start();
       afterReconnect();
     });
     connection.links.add((link) => this.#show(link));

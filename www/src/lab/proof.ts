@@ -1,5 +1,4 @@
 import type { App } from '../app';
-import type { DemoClient } from '../client';
 import { button, make, setText } from '../dom';
 import { icon } from '../icons';
 import { counted } from '../words';
@@ -26,7 +25,8 @@ export class Proof {
   readonly #rows = make('tbody');
   readonly #table: HTMLElement;
   readonly #troubles: Troubles;
-  #client: readonly [DemoClient, AbortSignal] | undefined;
+  /** Aborts when the client is closed and begins again. */
+  #life: AbortSignal | undefined;
   #run: Run | undefined;
   #shown: Verdict = 'idle';
   /** The result of the server's own record, in words. */
@@ -51,9 +51,9 @@ export class Proof {
       this.#details,
       this.#troubles.element,
     );
-    app.eachClient((client, signal) => {
-      this.#client = [client, signal];
-      this.#run?.join(client, signal);
+    app.eachLife((signal) => {
+      this.#life = signal;
+      this.#run?.join(signal);
     });
     app.links.add(({ kind }) => {
       if (kind === 'connected') void this.#run?.checkServer().catch(() => undefined);
@@ -78,7 +78,7 @@ export class Proof {
     if (this.#run === undefined || this.#run.stopped) {
       this.#run?.leave();
       this.#run = new Run(this.#app, Number(this.#rate.value));
-      if (this.#client !== undefined) this.#run.join(...this.#client);
+      if (this.#life !== undefined) this.#run.join(this.#life);
       this.#troubles.begin();
     } else this.#run.stop();
     this.show();

@@ -1,6 +1,6 @@
 import type { Position, Subscription } from '@wirehub/client';
 import type { App } from '../app';
-import { describe, type DemoClient } from '../client';
+import { describe } from '../client';
 import type { LabMessage } from '../generated/contract';
 import { Checker } from './checker';
 import type { JsonLine } from './json-line';
@@ -95,8 +95,8 @@ export class Run {
   }
 
   /** Subscribes, or continues with another client. */
-  join(client: DemoClient, signal: AbortSignal): void {
-    const subscription = client.subscribe(this.#channel, { since: this.#position, signal });
+  join(signal: AbortSignal): void {
+    const subscription = this.#app.client.subscribe(this.#channel, { since: this.#position, signal });
     this.#subscription = subscription;
     // A message from before the subscription would not come.
     subscription.ready.then(() => this.#begin(), (error: unknown) => this.#fail(error));

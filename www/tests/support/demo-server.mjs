@@ -2,12 +2,14 @@
 //
 //   WIREHUB  the program `wirehub` (default: the one in target/)
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { built, Program } from '../../../tests/support/program.mjs';
+import { API_KEY } from '../../../tests/support/server.mjs';
 
 export const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 
@@ -15,10 +17,19 @@ export class DemoServer {
   #program;
   #folder;
 
-  /** Starts the server; port 0 picks a free one. `durable`: messages outlive a restart by {@link restart}. */
-  static async start({ port = 0, durable = false } = {}) {
+  #durable = false;
+  /** The rest of the command line. */
+  #options = [];
+
+  /**
+   * Starts the server; port 0 picks a free one. `durable`: messages outlive a restart by {@link restart}. `operated`: it has
+   * an operator, for {@link disconnect}.
+   */
+  static async start({ port = 0, durable = false, operated = false } = {}) {
     const server = new DemoServer();
-    if (durable) server.#folder = mkdtempSync(join(tmpdir(), 'wirehub-page-'));
+    server.#durable = durable;
+    if (durable || operated) server.#folder = mkdtempSync(join(tmpdir(), 'wirehub-page-'));
+    if (operated) server.#configure();
     await server.#start(port);
     return server;
   }
@@ -42,15 +53,38 @@ export class DemoServer {
     await this.#start(this.port);
   }
 
+  /** Lets it stand still, with its connections open, until {@link resume}. */
+  pause() {
+    this.#program.pause();
+  }
+
+  resume() {
+    this.#program.resume();
+  }
+
+  /** Ends every session of a user for good, as an operator does. */
+  async disconnect(user, reason) {
+    const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
+    const response = await fetch(`${this.origin}/api/v1/users/${user}/disconnect`, { method: 'POST', headers, body: JSON.stringify({ code: 4500, reason }) });
+    assert.ok(response.ok, await response.text());
+  }
+
   /** Ends the server for good. */
   async stop() {
     await this.kill();
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  #configure() {
+    const file = join(this.#folder, 'wirehub.toml');
+    writeFileSync(join(this.#folder, 'api.key'), API_KEY);
+    writeFileSync(file, '[[api.keys]]\nfile = "api.key"\n');
+    this.#options = ['--config', file];
+  }
+
   async #start(port) {
-    const engine = this.#folder === undefined ? ['--engine', 'memory'] : ['--engine', 'disk', '--data', this.#folder];
-    const args = ['serve', '--demo', '--listen', `127.0.0.1:${port}`, '--static', DIST, ...engine];
+    const engine = this.#durable ? ['--engine', 'disk', '--data', this.#folder] : ['--engine', 'memory'];
+    const args = ['serve', '--demo', '--listen', `127.0.0.1:${port}`, '--static', DIST, ...engine, ...this.#options];
     this.#program = await Program.start(built('wirehub', 'WIREHUB'), args);
   }
 }

@@ -71,8 +71,8 @@ export class Side {
     };
     this.#app.talks.changes.add(later);
     this.#app.people.changes.add(later);
-    this.#app.eachClient((client, signal) => {
-      client.subscribe('rooms:list', { history: 1 }).addEventListener('publication', ({ publication }) => {
+    this.#app.eachLife((signal) => {
+      this.#app.client.subscribe('rooms:list', { history: 1 }).addEventListener('publication', ({ publication }) => {
         this.#others = publication.data.rooms;
         later();
       }, { signal });
