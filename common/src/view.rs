@@ -154,7 +154,8 @@ views! {
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields of `Publication`")]
 pub struct PublicationParts<'a> {
-    pub channel: &'a str,
+    /// As bytes: the check has read them as a text already, and names are compared as bytes.
+    pub channel: &'a [u8],
     pub payload: Payload<'a>,
     pub time: u64,
     pub publisher: Option<Member<'a>>,
@@ -170,7 +171,7 @@ impl<'a> Publication<'a> {
         let number = |field: Option<Field<'_>>| field.map_or(0, |field| field.value);
         let bytes = |field: Option<Field<'a>>| field.map_or(&[][..], |field| field.part);
         PublicationParts {
-            channel: utf8::text(bytes(channel)).unwrap_or_default(),
+            channel: bytes(channel),
             payload: Payload {
                 content: Content::from_number(number(content)).unwrap_or_default(),
                 data: bytes(data),
@@ -187,12 +188,19 @@ impl PublicationParts<'_> {
     pub fn read(self, message: &Bytes) -> crate::frame::Publication {
         let Self { channel, payload, time, publisher, offset } = self;
         crate::frame::Publication {
-            channel: ChannelName::checked(channel),
+            channel: ChannelName::checked(utf8::text(channel).unwrap_or_default()),
             payload: payload.read(message),
             time,
             publisher: publisher.map(Member::read),
             offset,
         }
+    }
+}
+
+impl<'a> Member<'a> {
+    /// Session, user and info as bytes, read in one go: the check has read them as texts already.
+    pub fn texts(self) -> [&'a [u8]; 3] {
+        self.0.fields([WIRE_LENGTH; 3]).map(|field| field.map_or(&[][..], |field| field.part))
     }
 }
 

@@ -248,7 +248,7 @@ impl Subscriptions {
         &mut self,
         channel: &ChannelName,
     ) -> (Option<&mut MemberList>, &mut MemberReads) {
-        let wanted = of_channel(&mut self.wanted, channel.as_str());
+        let wanted = of_channel(&mut self.wanted, channel.as_str().as_bytes());
         (wanted.and_then(|wanted| wanted.members.as_deref_mut()), &mut self.reads)
     }
 
@@ -277,7 +277,7 @@ impl Subscriptions {
     }
 
     fn of_channel(&mut self, channel: &str) -> Option<&mut Wanted> {
-        of_channel(&mut self.wanted, channel)
+        of_channel(&mut self.wanted, channel.as_bytes())
     }
 
     fn of_attempt(&mut self, channel: &str, number: u32) -> Option<&mut Wanted> {
@@ -286,18 +286,18 @@ impl Subscriptions {
 
     /// The index of a channel, or the place to insert it.
     fn find(&self, channel: &str) -> Result<usize, usize> {
-        find(&self.wanted, channel)
+        find(&self.wanted, channel.as_bytes())
     }
 }
 
-fn of_channel<'a>(wanted: &'a mut [Box<Wanted>], channel: &str) -> Option<&'a mut Wanted> {
+fn of_channel<'a>(wanted: &'a mut [Box<Wanted>], channel: &[u8]) -> Option<&'a mut Wanted> {
     let index = find(wanted, channel).ok()?;
     wanted.get_mut(index).map(|wanted| &mut **wanted)
 }
 
 /// The index of a channel, or the place to insert it.
-fn find(wanted: &[Box<Wanted>], channel: &str) -> Result<usize, usize> {
-    wanted.binary_search_by(|wanted| wanted.channel.as_str().cmp(channel))
+fn find(wanted: &[Box<Wanted>], channel: &[u8]) -> Result<usize, usize> {
+    wanted.binary_search_by(|wanted| wanted.channel.as_str().as_bytes().cmp(channel))
 }
 
 impl Wanted {
@@ -434,7 +434,7 @@ impl<L: Listener> Core<L> {
 
     pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed<'_>) {
         let Self { subscriptions: Subscriptions { wanted, reads, .. }, listener, .. } = self;
-        let Some(wanted) = of_channel(wanted, subscribed.channel()) else { return };
+        let Some(wanted) = of_channel(wanted, subscribed.channel().as_bytes()) else { return };
         if wanted.number != subscribed.number() {
             return;
         }
@@ -496,7 +496,7 @@ impl<L: Listener> Core<L> {
 
     pub(super) fn handle_movement(&mut self, movement: Movement<'_>, joined: bool) {
         let Self { subscriptions: Subscriptions { wanted, reads, .. }, listener, .. } = self;
-        let Some(wanted) = of_channel(wanted, movement.channel()) else { return };
+        let Some(wanted) = of_channel(wanted, movement.channel().as_bytes()) else { return };
         // As for publications: before the subscription is active, this belongs to an older one.
         if wanted.phase != Phase::Active {
             return;
@@ -513,7 +513,7 @@ impl<L: Listener> Core<L> {
     pub(super) fn handle_publication(&mut self, publication: Publication<'_>) {
         let publication = publication.parts();
         let PublicationParts { channel, offset, .. } = publication;
-        let Some(wanted) = self.subscriptions.of_channel(channel) else {
+        let Some(wanted) = of_channel(&mut self.subscriptions.wanted, channel) else {
             if channel == BROADCAST {
                 self.listener.broadcast(publication);
             }
@@ -585,4 +585,4 @@ const ENTRY_BYTES: usize = 32;
 const MAX_SUBSCRIPTIONS: usize = 1024;
 
 /// The channel name for messages to every session.
-const BROADCAST: &str = "@all";
+const BROADCAST: &[u8] = b"@all";

@@ -71,20 +71,19 @@ impl Output {
     fn publish(&mut self, kind: u8, subscription: u32, publication: PublicationParts<'_>) {
         let PublicationParts { payload, time, publisher, offset, .. } = publication;
         // Every member has a session.
-        let publisher = publisher.map_or(["", ""], |member| [member.session(), member.user()]);
-        self.payload(kind, subscription, payload, [time as f64, offset as f64], publisher);
+        let [session, user, _] = publisher.map(Member::texts).unwrap_or_default();
+        self.payload(kind, subscription, payload, [time as f64, offset as f64], [session, user]);
     }
 
     /// The info of the member takes the place of a message.
-    fn member(&mut self, kind: u8, number: u32, [session, user, info]: [&str; 3]) {
-        let data = info.as_bytes();
+    fn member(&mut self, kind: u8, number: u32, [session, user, data]: [&[u8]; 3]) {
         let content = if data.is_empty() { Content::Bytes } else { Content::Json };
         self.payload(kind, number, Payload { content, data }, [0.0; 2], [session, user]);
     }
 
     /// A response to a call.
     fn answer(&mut self, payload: Payload<'_>) {
-        self.payload(PART, 0, payload, [0.0; 2], ["", ""]);
+        self.payload(PART, 0, payload, [0.0; 2], [&[], &[]]);
     }
 
     /// A row with few values: the text is its third part.
@@ -114,9 +113,9 @@ impl Output {
 
     /// A row with a payload. The first value is its content: JSON and the head of an attachment are texts, anything else is
     /// data.
-    fn payload(&mut self, kind: u8, number: u32, payload: Payload<'_>, values: [f64; 2], texts: [&str; 2]) {
+    fn payload(&mut self, kind: u8, number: u32, payload: Payload<'_>, values: [f64; 2], texts: [&[u8]; 2]) {
         let Payload { content, data } = payload;
-        let ([b, c], [first, second]) = (values, texts.map(str::as_bytes));
+        let ([b, c], [first, second]) = (values, texts);
         let (text, data) = match content {
             Content::Json => (data, &[][..]),
             // Servers pass on none that is cut short. It would have an empty head, which can't be read.
@@ -186,7 +185,7 @@ impl Listener for Output {
     }
 
     fn moved(&mut self, subscription: SubscriptionId, joined: bool, member: Member<'_>) {
-        self.member(if joined { JOINED } else { LEFT }, subscription.number(), parts(member));
+        self.member(if joined { JOINED } else { LEFT }, subscription.number(), member.texts());
     }
 
     fn members(&mut self, subscription: SubscriptionId, change: MembersChange<'_>) {
@@ -195,7 +194,7 @@ impl Listener for Output {
             MembersChange::Replaced { at, removed, by } => {
                 values = [at as f64, removed as f64, 0.0];
                 for member in by {
-                    self.member(PART, 0, [&member.session, &member.user, &member.info]);
+                    self.member(PART, 0, [&member.session, &member.user, &member.info].map(|text| text.as_bytes()));
                 }
             }
             MembersChange::Failed(error) => self.failure(error),
@@ -211,7 +210,7 @@ impl Listener for Output {
     fn alarm(&mut self, alarm: Alarm<'_>) {
         let payload = alarm.payload();
         let ttl = if alarm.withdrawn() { -1.0 } else { milliseconds(alarm.ttl()) };
-        self.payload(ALARM, 0, payload, [alarm.time() as f64, ttl], [alarm.id(), alarm.channel()]);
+        self.payload(ALARM, 0, payload, [alarm.time() as f64, ttl], [alarm.id(), alarm.channel()].map(str::as_bytes));
     }
 
     fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64) {
@@ -250,7 +249,7 @@ impl Listener for Output {
             }
             Ok(OutcomeView::Presence(list)) => {
                 for member in list.members() {
-                    self.member(PART, 0, parts(member));
+                    self.member(PART, 0, member.texts());
                     if list.more() {
                         epoch = member.session();
                     }
@@ -287,10 +286,6 @@ const KEPT: usize = 16 * 1024;
 
 /// A message to every session. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;
-
-fn parts(member: Member<'_>) -> [&str; 3] {
-    [member.session(), member.user(), member.info()]
-}
 
 fn milliseconds(delay: Duration) -> f64 {
     delay.as_secs_f64() * 1000.0
