@@ -43,9 +43,12 @@ impl View {
         let note = make(place, "p", "rust-note field-error")?;
         let form = make(place, "form", "field-row")?;
         let input = make(&form, "input", "")?;
-        for (name, value) in
-            [("aria-label", "Message, by the client in Rust"), ("autocomplete", "off"), ("maxlength", "4000")]
-        {
+        for (name, value) in [
+            ("aria-label", "Message, by the client in Rust"),
+            ("placeholder", "Say something from Rust"),
+            ("autocomplete", "off"),
+            ("maxlength", "4000"),
+        ] {
             input.set_attribute(name, value).ok()?;
         }
         make(&form, "button", "primary")?.set_text_content(Some("Send"));

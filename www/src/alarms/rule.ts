@@ -107,8 +107,8 @@ export class RuleCard {
   async #save(): Promise<void> {
     const choice = this.#choices.get(this.#series.value);
     const above = Number.parseFloat(this.#above.value);
-    if (choice === undefined || !Number.isFinite(above)) {
-      showFieldError(this.#above, this.#error, 'Type a number: the threshold of the reading.');
+    if (choice === undefined || !(Number.isFinite(above) && above > 0)) {
+      showFieldError(this.#above, this.#error, 'Type a number above 0: the threshold of the reading.');
       this.#on.checked = this.#rule?.on ?? false;
       return;
     }

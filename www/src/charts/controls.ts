@@ -65,9 +65,11 @@ export class Controls {
   }
 
   #show(): void {
-    const { following } = this.#view;
+    const { following, span } = this.#view;
     setText(this.#pause, following ? 'Pause' : 'Back to live');
     this.#pause.classList.toggle('primary', !following);
     this.element.classList.toggle('is-still', !following);
+    // While the view stands still, each of them leads back to live.
+    for (const input of this.#spans.querySelectorAll('input')) input.checked = following && Number(input.value) === span;
   }
 }

@@ -71,7 +71,8 @@ export class Plot {
       height,
       ms: 1,
       legend: { show: false },
-      padding: [8, 12, axis ? 0 : 8, 0],
+      // On the right there is room for half of a time below the axis.
+      padding: [8, axis ? 28 : 12, axis ? 0 : 8, 0],
       cursor: {
         y: false,
         // The range is applied by the view, which all charts follow.
@@ -82,7 +83,7 @@ export class Plot {
       },
       scales: { x: { time: true, auto: false }, y: { range: (_, __, highest) => [0, this.#top(highest)] } },
       axes: [
-        { ...text, show: axis, space: 90, size: 28, values: (_, times) => times.map((time) => clock.format(time)) },
+        { ...text, show: axis, space: 90, size: 28, values: (_, times) => times.map((time) => clock.format(Math.round(time))) },
         { ...text, size: 68, space: 34, values: (_, values) => values.map((value) => format(value, unit)) },
       ],
       series: [

@@ -21,7 +21,7 @@ export class Proof {
   readonly #verdict = make('p', { class: 'verdict-text' });
   readonly #details = make('p', { class: 'hint' });
   readonly #box: HTMLElement;
-  readonly #icon = make('span', { class: 'verdict-icon' }, icon('check'));
+  readonly #icon = make('span', { class: 'verdict-icon' }, icon('lab'));
   readonly #rows = make('tbody');
   readonly #table: HTMLElement;
   readonly #troubles: Troubles;
@@ -87,7 +87,7 @@ export class Proof {
   #judged(verdict: Verdict): void {
     this.#shown = verdict;
     this.#record = '';
-    this.#icon.replaceChildren(icon(verdict === 'broken' ? 'warning' : 'check'));
+    this.#icon.replaceChildren(icon(verdict === 'idle' ? 'lab' : verdict === 'broken' ? 'warning' : 'check'));
     if (verdict === 'proved' || verdict === 'broken') this.#app.announce(this.#words(verdict));
     if (verdict === 'proved') void this.#compare();
   }

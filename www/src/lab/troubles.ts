@@ -26,7 +26,7 @@ export class Troubles {
 
   constructor(app: App) {
     this.#app = app;
-    this.#restart = tile('Restart the server', 'A new process, and the messages of the old one.', () =>
+    this.#restart = tile('Restart the server', 'It begins anew, with the messages of before.', () =>
       this.#trouble('restart', 'Restart: the connections of everybody end.', () => app.client.call('demo.restart', {})),
     );
     this.element = make(
@@ -110,7 +110,7 @@ export class Troubles {
   async #ask(): Promise<void> {
     try {
       const facts = await this.#app.client.call('demo.server', {});
-      if (this.#facts !== undefined && facts.started !== this.#facts.started) this.note(`Another server has answered: its process is ${facts.process}, it was ${this.#facts.process}.`);
+      if (this.#facts !== undefined && facts.started !== this.#facts.started) this.note(`Another server has answered: it started at ${clock.format(facts.started)}, the one before at ${clock.format(this.#facts.started)}.`);
       this.#facts = facts;
       this.#restart.ariaDisabled = String(!facts.restart);
       const words = facts.durable ? 'This server keeps messages on disk: they outlive a restart.' : 'This server keeps messages in memory: a restart loses them.';

@@ -21,7 +21,7 @@ export class TypeScriptRoom {
   constructor(place: HTMLElement, app: App, room: string) {
     this.#app = app;
     this.#channel = `room:${room}`;
-    const input = make('input', { 'aria-label': 'Message, by the client in TypeScript', autocomplete: 'off', maxlength: 4000 });
+    const input = make('input', { 'aria-label': 'Message, by the client in TypeScript', placeholder: 'Say something from TypeScript', autocomplete: 'off', maxlength: 4000 });
     const form = make('form', { class: 'field-row' }, input, make('button', { class: 'primary' }, 'Send'));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
