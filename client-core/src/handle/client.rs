@@ -16,6 +16,7 @@ use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::alarm::Alarms;
 use super::history::HistoryPage;
+use super::lifetime::{CancelOnDrop, Lifetime};
 use super::members::PresenceCounts;
 use super::progress::Watcher;
 use super::queue::{self, Queue};
@@ -584,42 +585,6 @@ impl Stream for StateChanges {
 /// The server answered with the reply to another kind of command.
 fn another_answer() -> Error {
     Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)
-}
-
-/// Closes the client when its last handle and its last stream are dropped.
-pub(super) struct Lifetime(Arc<Shared>);
-
-impl Lifetime {
-    pub(super) fn shared(&self) -> &Shared {
-        &self.0
-    }
-}
-
-impl Drop for Lifetime {
-    fn drop(&mut self) {
-        self.0.act(|inner, _| inner.core.close(CloseCode::NORMAL, ""));
-    }
-}
-
-impl fmt::Debug for Lifetime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lifetime").finish_non_exhaustive()
-    }
-}
-
-/// Takes a command back when its future is dropped. Does nothing after the command has ended.
-struct CancelOnDrop<'a> {
-    shared: &'a Shared,
-    command: CommandId,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        self.shared.act(|inner, _| {
-            inner.commands.remove(self.command);
-            inner.core.cancel(self.command);
-        });
-    }
 }
 
 /// How many changes or errors the queue of a watcher holds.

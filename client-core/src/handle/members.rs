@@ -8,7 +8,7 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use wirehub_common::frame::Member;
 
-use super::client::Lifetime;
+use super::lifetime::Lifetime;
 use super::queue::Queue;
 use crate::{Error, SubscriptionId};
 

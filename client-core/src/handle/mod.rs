@@ -25,6 +25,7 @@ mod by_id;
 mod client;
 mod driver;
 mod history;
+mod lifetime;
 mod members;
 mod progress;
 mod publications;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use wirehub_common::{Payload, PayloadError};
 
-use super::client::Lifetime;
+use super::lifetime::Lifetime;
 use super::queue::Queue;
 use crate::{CommandId, Error};
 

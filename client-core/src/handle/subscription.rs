@@ -14,7 +14,7 @@ use wirehub_common::frame::{self, Member, Position};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::Shared;
-use super::client::Lifetime;
+use super::lifetime::Lifetime;
 use super::members::{MemberChange, MemberChanges, Members};
 use super::publications::Publications;
 use super::queue::{self, Queue, QueueSender, Refused};
