@@ -21,7 +21,9 @@ fn main() -> io::Result<()> {
     let page = env::var_os(VARIABLE)
         .filter(|path| !path.is_empty())
         .map_or_else(|| PathBuf::from("page"), PathBuf::from);
-    println!("cargo::rerun-if-changed={}", page.display());
+    // Cargo takes a folder that is missing for changed each time, and would compile everything with the demo again.
+    let watched = if page.exists() { page.as_path() } else { Path::new(".") };
+    println!("cargo::rerun-if-changed={}", watched.display());
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?);
     let mut files = Vec::new();
     if page.is_dir() {
