@@ -97,6 +97,8 @@ fn is_in(names: &[&str], name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::check;
     use crate::tidy::tree::{Package, Tree};
 
@@ -114,7 +116,7 @@ mod tests {
             name: name.to_owned(),
             folder: folder.to_owned(),
             is_published: false,
-            features: Vec::new(),
+            features: BTreeMap::new(),
             depends_on: owned(depends_on),
             tests_depend_on: owned(tests_depend_on),
         };

@@ -1,6 +1,7 @@
 //! The checkout as the checks see it: its files and its packages.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -31,8 +32,8 @@ pub(crate) struct Package {
     pub(crate) folder: String,
     /// Whether it may go to crates.io.
     pub(crate) is_published: bool,
-    /// The names of its features, sorted.
-    pub(crate) features: Vec<String>,
+    /// Its features, each with those that it enables.
+    pub(crate) features: BTreeMap<String, Vec<String>>,
     /// The packages of the workspace among its dependencies.
     pub(crate) depends_on: Vec<String>,
     /// The additional ones for its tests, benchmarks and examples.
@@ -152,11 +153,11 @@ fn packages_in(metadata: &str, root: &Path) -> Result<Vec<Package>> {
                     .get("publish")
                     .and_then(Value::as_array)
                     .is_none_or(|it| !it.is_empty()),
-                features: package
-                    .get("features")
-                    .and_then(Value::as_object)
-                    .map(|features| features.keys().cloned().collect())
-                    .unwrap_or_default(),
+                features: match package.get("features") {
+                    Some(features) => serde_json::from_value(features.clone())
+                        .context("cargo metadata has features of another form")?,
+                    None => BTreeMap::new(),
+                },
                 depends_on: of_workspace(|kind| kind != "dev")?,
                 tests_depend_on: of_workspace(|kind| kind == "dev")?,
             })
@@ -176,7 +177,7 @@ fn text(value: &Value, field: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{collections::BTreeMap, path::Path};
 
     use super::{Package, Tree, packages_in};
     use crate::scratch::Scratch;
@@ -195,7 +196,7 @@ mod tests {
             name: "b".into(),
             folder: "some/b".into(),
             is_published: true,
-            features: vec!["x".into(), "y".into()],
+            features: BTreeMap::from([("x".into(), Vec::new()), ("y".into(), vec!["x".into()])]),
             depends_on: vec!["a".into()],
             tests_depend_on: vec!["c".into()],
         };
