@@ -96,6 +96,25 @@ test('nothing is lost or doubled while the server restarts', async () => {
   await ada.leave({ expected: EXPECTED });
 });
 
+test('an open alarm, whose progress is a stream without an end, does not hold up a restart', async () => {
+  const grace = await Person.open(browser, `${server.origin}/#chat/lobby`, { name: 'Grace' });
+  await grace.connected();
+  const ada = await Person.open(browser, `${server.origin}/#alarms`, { name: 'Ada' });
+  await ada.raise({ severity: 'info', text: 'Whenever you like', to: 'Grace' });
+  await ada.reads('.alarm-progress', '0 of 1 recipient acknowledged, 1 received');
+  await ada.go('lab');
+  await press(ada, 'Start the proof');
+  await flows(ada);
+  await press(ada, 'Restart the server');
+  await remark(ada, /Another server has answered/);
+  await flows(ada);
+  assert.match(await count(ada), /^Proved: .*through 1 restart\.$/);
+  await ada.go('alarms');
+  await grace.page.getByRole('button', { name: 'Acknowledge' }).click();
+  await ada.reads('.alarm-progress', '1 of 1 recipient acknowledged, 1 received');
+  for (const person of [ada, grace]) await person.leave({ expected: EXPECTED });
+});
+
 test('the checker finds a message that comes twice, and one that is missing', async () => {
   const ada = await tester();
   await press(ada, 'Start the proof');
