@@ -1,5 +1,6 @@
 //! The output of a client: rows of numbers, and bytes.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -194,11 +195,8 @@ impl Listener for Output {
             MembersChange::Replaced { at, removed, by } => {
                 values = [at as f64, removed as f64, 0.0];
                 for member in by {
-                    self.member(
-                        PART,
-                        0,
-                        [&member.session, &member.user, &member.info].map(|text| text.as_bytes()),
-                    );
+                    let texts = [&member.session, &member.user, &member.info].map(String::as_bytes);
+                    self.member(PART, 0, texts);
                 }
             }
             MembersChange::Failed(error) => self.failure(error),
@@ -214,13 +212,8 @@ impl Listener for Output {
     fn alarm(&mut self, alarm: Alarm<'_>) {
         let payload = alarm.payload();
         let ttl = if alarm.withdrawn() { -1.0 } else { milliseconds(alarm.ttl()) };
-        self.payload(
-            ALARM,
-            0,
-            payload,
-            [alarm.time() as f64, ttl],
-            [alarm.id(), alarm.channel()].map(str::as_bytes),
-        );
+        let texts = [alarm.id(), alarm.channel()].map(str::as_bytes);
+        self.payload(ALARM, 0, payload, [alarm.time() as f64, ttl], texts);
     }
 
     fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64) {

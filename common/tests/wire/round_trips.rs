@@ -38,7 +38,7 @@ proptest! {
             prop_assert_eq!(
                 (channel, payload.content, payload.data, time, publisher.map(Member::read), offset),
                 (
-                    publication.channel(),
+                    publication.channel().as_bytes(),
                     publication.payload().content,
                     publication.payload().data,
                     publication.time(),
@@ -46,6 +46,10 @@ proptest! {
                     publication.offset(),
                 )
             );
+            if let Some(member) = publisher {
+                let texts = [member.session(), member.user(), member.info()].map(str::as_bytes);
+                prop_assert_eq!(member.texts(), texts);
+            }
         }
     }
 
