@@ -1,5 +1,6 @@
 //! The programs of a run: nodes behind HAProxy, and the store of their engine.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
@@ -87,6 +88,12 @@ struct Node {
     folder: PathBuf,
     name: String,
     arguments: Vec<String>,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, nodes: {}", self.engine, self.nodes)
+    }
 }
 
 impl Shape {

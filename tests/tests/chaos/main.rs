@@ -112,7 +112,7 @@ fn nodes() -> usize {
 async fn run(shape: Shape) {
     let seed = variable("WIREHUB_CHAOS_SEED").unwrap_or_else(a_seed);
     let time = Duration::from_secs(variable("WIREHUB_CHAOS_SECONDS").unwrap_or(30));
-    println!("{shape:?}: WIREHUB_CHAOS_SEED={seed}, {} s", time.as_secs());
+    println!("{shape}: WIREHUB_CHAOS_SEED={seed}, {} s", time.as_secs());
     let mut random = Random::new(seed);
     let mut fleet = Fleet::start(shape).await;
     let (url, recorder) = (fleet.url(), Recorder::new());
@@ -147,10 +147,12 @@ async fn run(shape: Shape) {
 
     let actions = shape.actions();
     let started = Instant::now();
+    // Tests that run at the same time print into one log.
+    let say = |text: &str| println!("{shape}: {:>6} ms  {text}", started.elapsed().as_millis());
     while started.elapsed() < time {
         tokio::time::sleep(random.duration(LONGEST_CALM)).await;
         let action = random.of(&actions);
-        println!("{:>6} ms  {action:?}", started.elapsed().as_millis());
+        say(&format!("{action:?}"));
         let begun = Instant::now();
         fleet.act(action, &mut random).await;
         if shape.may_lose(action) {
@@ -161,7 +163,7 @@ async fn run(shape: Shape) {
     }
 
     fleet.whole().await;
-    println!("{:>6} ms  whole again", started.elapsed().as_millis());
+    say("whole again");
     recorder.stop_publishing();
     for publisher in publishers {
         publisher.await.unwrap();
@@ -173,20 +175,19 @@ async fn run(shape: Shape) {
     let subscriptions = (SUBSCRIBERS + npm.len()) * CHANNELS.len();
     let all = people::end(&recorder, &last, &CHANNELS, (subscriptions, SETTLING)).await;
     people::read_history(&recorder, &last, &CHANNELS).await;
-    println!("{:>6} ms  every message is there: {all}", started.elapsed().as_millis());
+    say(&format!("every message is there: {all}"));
     people::end_alarms(&recorder, &url, &fleet.addresses(), SETTLING).await;
-    println!("{:>6} ms  the alarms are over", started.elapsed().as_millis());
+    say("the alarms are over");
     let wrong_presence = people::wrong_presence(&fleet.addresses(), &CHANNELS, &users, SETTLING).await;
-    println!("{:>6} ms  the members are known", started.elapsed().as_millis());
+    say("the members are known");
     for client in npm {
         client.end().await;
     }
 
     // A subscription without the last message is among the violations.
     let verdict = check(&recorder.record(), shape.promise());
-    println!("{verdict}");
     let of_alarms = alarms::check(&recorder.alarms());
-    println!("{of_alarms}");
+    println!("{shape}: {verdict}\n{shape}: {of_alarms}");
     let violations = [&verdict.violations[..], &of_alarms.violations, &wrong_presence].concat();
     if !all || !violations.is_empty() {
         fleet.keep_folder();

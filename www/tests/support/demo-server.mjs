@@ -16,18 +16,20 @@ export const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 export class DemoServer {
   #program;
   #folder;
+  #inside;
 
   #durable = false;
   /** The rest of the command line. */
   #options = [];
 
   /**
-   * Starts the server; port 0 picks a free one. `durable`: messages outlive a restart by {@link restart}. `operated`: it has
-   * an operator, for {@link disconnect}.
+   * Starts the server; port 0 picks a free one. `durable`: messages outlive a restart by {@link restart}. `inside`: the page
+   * is the one in the program. `operated`: it has an operator, for {@link disconnect}.
    */
-  static async start({ port = 0, durable = false, operated = false } = {}) {
+  static async start({ port = 0, durable = false, inside = false, operated = false } = {}) {
     const server = new DemoServer();
     server.#durable = durable;
+    server.#inside = inside;
     if (durable || operated) server.#folder = mkdtempSync(join(tmpdir(), 'wirehub-page-'));
     if (operated) server.#configure();
     await server.#start(port);
@@ -84,7 +86,8 @@ export class DemoServer {
 
   async #start(port) {
     const engine = this.#durable ? ['--engine', 'disk', '--data', this.#folder] : ['--engine', 'memory'];
-    const args = ['serve', '--demo', '--listen', `127.0.0.1:${port}`, '--static', DIST, ...engine, ...this.#options];
+    const page = this.#inside ? [] : ['--static', DIST];
+    const args = ['serve', '--demo', '--listen', `127.0.0.1:${port}`, ...page, ...engine, ...this.#options];
     this.#program = await Program.start(built('wirehub', 'WIREHUB'), args);
   }
 }

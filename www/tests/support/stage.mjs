@@ -1,8 +1,9 @@
 // A browser and a server for the tests of a file.
 //
-//   WIREHUB_TEST_PAGE  address of a running demo server's page; without it one is started
-//   WIREHUB            the program `wirehub`, for tests that start it (default: the one in ../../target)
-//   CHROMIUM           the browser (default: /usr/bin/chromium)
+//   WIREHUB_TEST_PAGE    address of a running demo server's page; without it each file starts one
+//   WIREHUB              the program `wirehub` (default: the one in ../../target)
+//   WIREHUB_PAGE_INSIDE  set if the program has the page in it; otherwise the page is the one in ../../dist
+//   CHROMIUM             the browser (default: /usr/bin/chromium)
 import { after, before } from 'node:test';
 
 import { DemoServer } from './demo-server.mjs';
@@ -25,7 +26,7 @@ class Stage {
 
   async open() {
     const given = process.env['WIREHUB_TEST_PAGE'];
-    if (given === undefined) this.#server = await DemoServer.start();
+    if (given === undefined) this.#server = await DemoServer.start({ durable: true, inside: process.env['WIREHUB_PAGE_INSIDE'] !== undefined });
     this.origin = given === undefined ? this.#server.origin : new URL(given).origin;
     this.browser = await launch();
   }

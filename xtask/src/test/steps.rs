@@ -28,7 +28,7 @@ pub(super) const STEPS: &[TestStep] = &[
         step: Step {
             name: "clippy",
             what: "lints, on every target",
-            slow: Some("1 to 2 min the first time"),
+            slow: Some("2 to 4 min the first time"),
         },
         needs: Needs::Toolchain,
         has_tests: false,
@@ -42,7 +42,7 @@ pub(super) const STEPS: &[TestStep] = &[
         step: Step {
             name: "features",
             what: "lints, with each feature alone",
-            slow: Some("2 to 3 min the first time"),
+            slow: Some("4 to 6 min the first time"),
         },
         needs: Needs::Toolchain,
         has_tests: false,
@@ -71,51 +71,7 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: false,
         run: pack_crates,
     },
-    TestStep {
-        step: Step { name: "unit", what: "tests of every crate, on this machine", slow: Some("2 to 5 min") },
-        // Those of the engine in Redis.
-        needs: Needs::Redis,
-        has_tests: true,
-        run: |context, log| {
-            let mut test = cargo(context);
-            // With every feature: otherwise cargo silently omits the tests that need a disabled one.
-            test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-            silent(log.run(&mut test))
-        },
-    },
-    TestStep {
-        step: Step {
-            name: "proxies",
-            what: "a server, and three with one Redis, behind nginx and HAProxy",
-            slow: None,
-        },
-        needs: Needs::Proxies,
-        has_tests: true,
-        run: |context, log| {
-            let mut test = cargo(context);
-            // They are skipped unless setup has found the proxies. The packages and features are those of the step `unit`:
-            // with others cargo compiles thirteen crates once more.
-            test.args(["test", "--workspace", "--all-features", "--test", "proxies", "--", "--ignored"]);
-            silent(log.run(&mut test))
-        },
-    },
-    TestStep {
-        step: Step { name: "redis", what: "tests with servers of Redis", slow: Some("about 1 min") },
-        needs: Needs::Redis,
-        has_tests: true,
-        run: |context, log| {
-            let mut test = cargo(context);
-            // They are skipped unless setup has found Redis.
-            test.args(["test", "-p", "wirehub-test-redis", "--tests", "--", "--ignored"]);
-            silent(log.run(&mut test))
-        },
-    },
-    TestStep {
-        step: fuzz::STEP,
-        needs: Needs::CppCompiler,
-        has_tests: true,
-        run: |context, log| fuzz::run(context.project, log),
-    },
+    // The page is built before `unit`, whose program has it: built later, that would be compiled twice.
     TestStep {
         step: build_client::STEP,
         needs: Needs::Builds,
@@ -138,6 +94,59 @@ pub(super) const STEPS: &[TestStep] = &[
         run: |context, log| silent(api_docs::build(context.project, context.tools()?, log)),
     },
     TestStep {
+        step: page::STEP,
+        needs: Needs::Builds,
+        has_tests: false,
+        run: |context, log| silent(page::ensure_built(context.project, context.tools()?, log)),
+    },
+    TestStep {
+        step: Step {
+            name: "unit",
+            what: "tests of every crate, on this machine",
+            slow: Some("10 to 15 min"),
+        },
+        // Those of the engine in Redis.
+        needs: Needs::Redis,
+        has_tests: true,
+        run: |context, log| {
+            let mut test = cargo(context);
+            test.arg("test").args(OF_UNIT).arg("--no-fail-fast");
+            silent(log.run(&mut test))
+        },
+    },
+    TestStep {
+        step: Step {
+            name: "proxies",
+            what: "a server, and three with one Redis, behind nginx and HAProxy",
+            slow: None,
+        },
+        needs: Needs::Proxies,
+        has_tests: true,
+        run: |context, log| {
+            let mut test = cargo(context);
+            // They are skipped unless setup has found the proxies.
+            test.arg("test").args(OF_UNIT).args(["--test", "proxies", "--", "--ignored"]);
+            silent(log.run(&mut test))
+        },
+    },
+    TestStep {
+        step: Step { name: "redis", what: "tests with servers of Redis", slow: Some("about 1 min") },
+        needs: Needs::Redis,
+        has_tests: true,
+        run: |context, log| {
+            let mut test = cargo(context);
+            // They are skipped unless setup has found Redis.
+            test.arg("test").args(OF_UNIT).args(["--test", "servers", "--", "--ignored"]);
+            silent(log.run(&mut test))
+        },
+    },
+    TestStep {
+        step: fuzz::STEP,
+        needs: Needs::CppCompiler,
+        has_tests: true,
+        run: |context, log| fuzz::run(context.project, log),
+    },
+    TestStep {
         step: Step {
             name: "chaos",
             what: "nodes, Redis and lines that die, with clients who count",
@@ -157,18 +166,11 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: true,
         run: |context, log| {
             let mut test = cargo(context);
-            // The packages and features are those of the step `unit`, which has compiled it.
-            test.args(["test", "--workspace", "--all-features", "--test", "program"]);
+            test.arg("test").args(OF_UNIT).args(["--test", "program"]);
             silent(log.run(test.args(["--", "--ignored", "--nocapture", "fifty_people"])))
         },
     },
     TestStep { step: size::STEP, needs: Needs::Builds, has_tests: false, run: size_step },
-    TestStep {
-        step: page::STEP,
-        needs: Needs::Builds,
-        has_tests: false,
-        run: |context, log| silent(page::ensure_built(context.project, context.tools()?, log)),
-    },
     TestStep {
         step: Step { name: "server", what: "building the server for the following steps", slow: None },
         needs: Needs::Toolchain,
@@ -258,11 +260,7 @@ pub(super) const STEPS: &[TestStep] = &[
         run: yew_test,
     },
     TestStep {
-        step: Step {
-            name: "page-test",
-            what: "the demo page, used like a person",
-            slow: Some("about 1 min"),
-        },
+        step: Step { name: "page-test", what: "the demo page, used like a person", slow: Some("3 to 4 min") },
         needs: Needs::Browsers,
         has_tests: true,
         run: page_test,
@@ -284,6 +282,11 @@ pub(super) const STEPS: &[TestStep] = &[
         run: leaves_no_trace,
     },
 ];
+
+/// The packages and features of the step `unit`. Every step whose programs are compiled by that one selects the same ones: with
+/// others cargo compiles thirteen crates and more once again. With every feature, because otherwise cargo silently omits the
+/// tests that need a disabled one.
+pub(super) const OF_UNIT: &[&str] = &["--workspace", "--all-features"];
 
 /// The time limit for one module of tests in a browser, in seconds.
 const BROWSER_TEST_SECONDS: &str = "180";
@@ -340,8 +343,8 @@ fn client_in_browser(
 /// The stage of the scenarios, which the tests of the browsers and of the npm package play.
 fn stage(context: &Context<'_>, log: &mut Log) -> Result<DemoServer> {
     let mut build = cargo(context);
-    // With the packages and features of the step `unit`, which has compiled it as a part of the test with the same name.
-    build.args(["test", "--workspace", "--all-features", "--test", "scenarios", "--no-run"]);
+    // The step `unit` has compiled it, as a part of this test.
+    build.arg("test").args(OF_UNIT).args(["--test", "clients", "--no-run"]);
     log.run(&mut build)?;
     let mut stage = process::command(context.project.binary("debug", "wirehub-scenarios"));
     DemoServer::start_stage(&mut stage, log)
@@ -361,17 +364,8 @@ fn chaos_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let tarball = build_client::ensure_built(context.project, context.tools()?, log)?;
     let mut test = cargo(context);
     // One after the other: each is a load for the whole machine.
-    test.args([
-        "test",
-        "-p",
-        "wirehub-tests",
-        "--test",
-        "chaos",
-        "--",
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    test.arg("test").args(OF_UNIT);
+    test.args(["--test", "chaos", "--", "--ignored", "--nocapture", "--test-threads=1"]);
     test.args(CHAOS_TESTS).env("WIREHUB_TARBALL", tarball);
     silent(log.run(&mut test))
 }
@@ -397,17 +391,12 @@ fn scenarios_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
 fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let (tools, browsers) = (context.tools()?, context.browsers()?);
     page::ensure_built(context.project, tools, log)?;
-    program::build(context, log)?;
-
-    // The page in the program is the one that was built.
-    let server = DemoServer::start(&mut program::demo_on_disk(context)?, log)?;
+    // Each file of tests starts a server of its own. The page in the program is the one that was built.
     let mut test = tools.npm(&context.project.path("www"));
     test.arg("test")
-        .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
-        // For the tests that stop and start a server of their own.
-        .env("WIREHUB", program::path(context.project));
+        .env("WIREHUB", program::build(context, log)?)
+        .env("WIREHUB_PAGE_INSIDE", "1");
     log.run(browsers.name_to(&mut test))?;
-    server.stop()?;
     Ok("pictures: target/artefacts".to_owned())
 }
 

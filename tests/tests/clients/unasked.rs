@@ -93,7 +93,7 @@ async fn a_member_who_reconnects_is_not_seen_to_leave() {
 mod who_is_there {
     use wirehub_client as wirehub_client_core;
 
-    include!("../../client-core/docs/who_is_there.rs");
+    include!("../../../client-core/docs/who_is_there.rs");
 
     pub(crate) async fn shown<M>(room: &Subscription<M>, show: impl FnMut(&[Member])) -> Result<(), Error> {
         watch(room, show).await

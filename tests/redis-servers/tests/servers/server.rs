@@ -190,7 +190,8 @@ async fn a_test_that_is_killed() {
 #[ignore = "it needs Redis: run `cargo xtask test redis`"]
 async fn nothing_outlives_a_killed_test() {
     let mut test = Command::new(env::current_exe().unwrap());
-    test.args(["a_test_that_is_killed", "--exact", "--ignored", "--nocapture"]).env(TO_BE_KILLED, "1");
+    test.args(["server::a_test_that_is_killed", "--exact", "--ignored", "--nocapture"])
+        .env(TO_BE_KILLED, "1");
     let mut test = test.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(test.stdout.take().unwrap()).lines();
     let line = lines.find_map(|line| Some(line.unwrap().strip_prefix("server ")?.to_owned())).unwrap();

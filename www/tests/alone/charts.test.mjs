@@ -1,11 +1,11 @@
-// The charts in a real browser against the real server. For the environment variables see support/stage.mjs.
+// The charts in a real browser against the real server. For the environment variables see ../support/stage.mjs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { fitsPhone, noViolations } from './support/checks.mjs';
-import { PHONE } from './support/people.mjs';
-import { drawnColumns, pictureOf, portraits } from './support/pictures.mjs';
-import { openStage } from './support/stage.mjs';
+import { fitsPhone, noViolations } from '../support/checks.mjs';
+import { PHONE } from '../support/people.mjs';
+import { drawnColumns, pictureOf, portraits } from '../support/pictures.mjs';
+import { openStage } from '../support/stage.mjs';
 
 /** The chart with one line that is always there, and its colour. */
 const SESSIONS = 'section[aria-label^="Sessions"]';
