@@ -393,9 +393,7 @@ fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     page::ensure_built(context.project, tools, log)?;
     // Each file of tests starts a server of its own. The page in the program is the one that was built.
     let mut test = tools.npm(&context.project.path("www"));
-    test.arg("test")
-        .env("WIREHUB", program::build(context, log)?)
-        .env("WIREHUB_PAGE_INSIDE", "1");
+    test.arg("test").env("WIREHUB", program::build(context, log)?).env("WIREHUB_PAGE_INSIDE", "1");
     log.run(browsers.name_to(&mut test))?;
     Ok("pictures: target/artefacts".to_owned())
 }
