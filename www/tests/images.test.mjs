@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { noViolations } from './support/checks.mjs';
+import { DemoServer } from './support/demo-server.mjs';
 import { SIGHTS } from './support/people.mjs';
 import { freshRoom, leave, openStage } from './support/stage.mjs';
 
@@ -57,17 +58,18 @@ test('dragging a file over the chat shows where it goes', async () => {
   await leave(ada);
 });
 
-test('a large photo is made smaller, and its upload shows progress', async () => {
+test('a large photo is made smaller, and its upload shows how much is sent', async () => {
   const room = freshRoom();
   const [ada, grace] = [await stage.enter(room), await stage.enter(room)];
-  // Noise is the hardest to compress.
-  const photo = await picture(ada, 'photo.png', 1800, 1200, { noisy: true });
-  assert.ok(photo.buffer.length > 3_000_000, `the photo has ${photo.buffer.length} bytes`);
+  const photo = await largePhoto(ada);
   await ada.page.evaluate(() => {
-    globalThis.sawProgress = false;
+    globalThis.shown = [];
     new MutationObserver(() => {
-      globalThis.sawProgress ||= document.querySelector('#outbox progress') !== null;
-    }).observe(document.getElementById('outbox'), { childList: true, subtree: true });
+      const bar = document.querySelector('#outbox progress');
+      const { shown } = globalThis;
+      // Without a value its position is -1.
+      if (bar !== null && bar.position >= 0 && bar.value !== shown.at(-1)) shown.push(bar.value);
+    }).observe(document.getElementById('outbox'), { childList: true, subtree: true, attributes: true });
   });
   await ada.page.setInputFiles('#file', photo);
   await ada.page.waitForSelector('.tray-image img');
@@ -75,8 +77,36 @@ test('a large photo is made smaller, and its upload shows progress', async () =>
   await grace.page.waitForSelector('.shot.loaded img');
   const { width, height } = await natural(grace.page.locator('.shot.loaded img'));
   assert.ok(width <= 1600 && Math.abs(width / height - 1.5) < 0.01, `it is ${width} × ${height}`);
-  assert.ok(await ada.page.evaluate(() => globalThis.sawProgress));
+  const percents = await ada.page.evaluate(() => globalThis.shown);
+  assert.ok(percents.length > 2 && percents.every((percent, at) => at === 0 || percent > percents[at - 1]), `${percents}`);
+  assert.equal(percents.at(-1), 100);
   await leave(ada, grace);
+});
+
+test('the progress of an upload is there for everyone, also in words', async () => {
+  const server = await DemoServer.start();
+  try {
+    const ada = await stage.enter(freshRoom(), {}, server.origin);
+    const photo = await largePhoto(ada);
+    await ada.page.setInputFiles('#file', photo);
+    await ada.page.waitForSelector('.tray-image img');
+    // It answers nothing, so that the upload stays as it is.
+    server.pause();
+    await ada.page.click('#send');
+    const bar = ada.page.getByRole('progressbar', { name: 'Sending photo.png' });
+    await ada.waitFor(() => document.querySelector('#outbox progress')?.position > 0);
+    const { percent, spoken, written } = await bar.evaluate((element) => ({ percent: element.value, spoken: element.getAttribute('aria-valuetext'), written: element.parentElement.textContent }));
+    assert.ok(percent > 0 && percent <= 100, `${percent}`);
+    assert.deepEqual([spoken, written], [`${percent} percent`, `${percent} %`]);
+    await noViolations(ada);
+    await ada.screenshot('upload');
+    server.resume();
+    await ada.page.waitForSelector('#messages .shot.loaded img');
+    await ada.waitFor(() => document.querySelector('#outbox').childElementCount === 0);
+    await leave(ada);
+  } finally {
+    await server.stop();
+  }
 });
 
 test('a file that is no image is refused by name', async () => {
@@ -125,6 +155,13 @@ for (const [name, options] of Object.entries(SIGHTS)) {
     await ada.screenshot(`lightbox-${name}`);
     await leave(ada, grace);
   });
+}
+
+/** A photo that is large enough to travel in parts, also after it was made smaller: noise is the hardest to compress. */
+async function largePhoto(person) {
+  const photo = await picture(person, 'photo.png', 1800, 1200, { noisy: true });
+  assert.ok(photo.buffer.length > 3_000_000, `the photo has ${photo.buffer.length} bytes`);
+  return photo;
 }
 
 /** A PNG file, drawn in the person's browser. */

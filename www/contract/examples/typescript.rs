@@ -3,15 +3,14 @@
 
 use ts_rs::TypeVisitor as _;
 use wirehub_common::contract::typescript;
-use wirehub_demo_contract::{Demo, ImageHead, Person, SessionRequest, SessionResponse};
+use wirehub_demo_contract::{Demo, Person, SessionRequest, SessionResponse};
 
 fn main() {
     let module = typescript::module_with::<Demo>(|module| {
         module.info::<Person>();
-        // They are in no channel and no call: HTTP carries them, or a payload with bytes does.
+        // They are in no channel and no call: HTTP carries them.
         module.visit::<SessionRequest>();
         module.visit::<SessionResponse>();
-        module.visit::<ImageHead>();
     });
     print!("{module}");
 }

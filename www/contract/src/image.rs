@@ -1,19 +1,12 @@
-//! An image as a payload: a head in JSON and the bytes of the file.
-//!
-//! | bytes | content |
-//! | --- | --- |
-//! | 4 | the length of the head, little-endian |
-//! | as many | the [`ImageHead`] as JSON |
-//! | the rest | the file |
+//! Images: bytes with a head.
 
 use std::fmt;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use wirehub_common::contract::{Binary, Schema};
+use wirehub_common::contract::{Attachment, Schema};
 
-/// The largest head in bytes.
-const MAX_HEAD: usize = 1024;
+/// An image in [`Images`](crate::Images): its description, and the bytes of its file.
+pub type Image = Attachment<ImageHead>;
 
 /// The description of an image, before its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
@@ -22,7 +15,7 @@ pub struct ImageHead {
     /// The media type: `image/png`, `image/jpeg`, `image/webp`, `image/gif` or `image/avif`. A page shows no other, because an
     /// SVG is a document with scripts.
     pub media: String,
-    /// The name of the file.
+    /// The name of the file: up to 200 characters.
     pub file: String,
     /// The width in pixels.
     pub width: u32,
@@ -30,66 +23,27 @@ pub struct ImageHead {
     pub height: u32,
 }
 
-/// An image in [`Images`](crate::Images).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// The description.
-    pub head: ImageHead,
-    /// The file.
-    pub data: Bytes,
-}
-
 impl ImageHead {
     /// The media types that a page shows.
     pub const MEDIA: [&'static str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif"];
-}
-
-impl Image {
+    /// The longest name of a file, in characters.
+    pub const MAX_NAME: usize = 200;
     /// The largest file in bytes: 3 MiB.
     pub const MAX_BYTES: usize = 3 * 1024 * 1024;
 
-    /// The payload.
+    /// Checks the description of a file with that many bytes.
     ///
     /// # Errors
-    /// The image is not valid: see [`Self::decode`].
-    pub fn encode(&self) -> Result<Binary, ImageError> {
-        let head = serde_json::to_vec(&self.head).map_err(|_| ImageError::Head)?;
-        self.check(head.len())?;
-        let length = u32::try_from(head.len()).map_err(|_| ImageError::Head)?;
-        let mut out = BytesMut::with_capacity(head.len().saturating_add(self.data.len()).saturating_add(4));
-        out.put_u32_le(length);
-        out.put_slice(&head);
-        out.put_slice(&self.data);
-        Ok(Binary(out.freeze()))
-    }
-
-    /// The image in a payload. Its bytes are shared with the payload.
-    ///
-    /// # Errors
-    /// The head is not readable, the media type is not in [`ImageHead::MEDIA`], a side is 0, or the file is empty or larger than
-    /// [`Self::MAX_BYTES`].
-    pub fn decode(payload: &Binary) -> Result<Self, ImageError> {
-        let bytes = &payload.0;
-        let (length, rest) = bytes.split_first_chunk().ok_or(ImageError::Head)?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| ImageError::Head)?;
-        let (head, data) = rest.split_at_checked(length).ok_or(ImageError::Head)?;
-        let image = Self {
-            head: serde_json::from_slice(head).map_err(|_| ImageError::Head)?,
-            data: bytes.slice_ref(data),
-        };
-        image.check(length)?;
-        Ok(image)
-    }
-
-    fn check(&self, head: usize) -> Result<(), ImageError> {
-        let ImageHead { media, width, height, .. } = &self.head;
-        if head > MAX_HEAD {
-            Err(ImageError::Head)
-        } else if !ImageHead::MEDIA.contains(&media.as_str()) {
+    /// The media type is not in [`Self::MEDIA`], the name is longer than [`Self::MAX_NAME`], a side is 0, or the file is
+    /// empty or larger than [`Self::MAX_BYTES`].
+    pub fn check(&self, bytes: usize) -> Result<(), ImageError> {
+        if !Self::MEDIA.contains(&self.media.as_str()) {
             Err(ImageError::Media)
-        } else if *width == 0 || *height == 0 {
+        } else if self.file.chars().count() > Self::MAX_NAME {
+            Err(ImageError::Name)
+        } else if self.width == 0 || self.height == 0 {
             Err(ImageError::Sides)
-        } else if self.data.is_empty() || self.data.len() > Self::MAX_BYTES {
+        } else if bytes == 0 || bytes > Self::MAX_BYTES {
             Err(ImageError::Size)
         } else {
             Ok(())
@@ -97,14 +51,14 @@ impl Image {
     }
 }
 
-/// The payload is not an image.
+/// The attachment is not an image of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// The head is missing, not JSON, or too long.
-    Head,
     /// The media type is not shown.
     Media,
+    /// The name of the file is too long.
+    Name,
     /// The image has no width or no height.
     Sides,
     /// The file is empty or too large.
@@ -114,8 +68,8 @@ pub enum ImageError {
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Head => "the image has no readable head: send its length in 4 bytes, up to 1 KiB of JSON, and the file",
             Self::Media => "the image has another format: send PNG, JPEG, WebP, GIF or AVIF",
+            Self::Name => "the name of the file is longer than 200 characters: shorten it",
             Self::Sides => "the image has no width or no height: send both in pixels",
             Self::Size => "the image is empty or larger than 3 MiB: send a smaller one",
         })
@@ -126,43 +80,42 @@ impl std::error::Error for ImageError {}
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::arithmetic_side_effects)]
+    use wirehub_common::Payload;
+    use wirehub_common::contract::Message as _;
 
     use super::*;
 
-    fn photo() -> Image {
-        let head =
-            ImageHead { media: "image/webp".into(), file: "räume.webp".into(), width: 640, height: 480 };
-        Image { head, data: Bytes::from_static(&[0, 1, 2, 255]) }
+    fn photo() -> ImageHead {
+        ImageHead { media: "image/webp".into(), file: "räume.webp".into(), width: 640, height: 480 }
     }
 
     #[test]
-    fn an_image_is_the_same_after_its_way() {
-        let payload = photo().encode().unwrap();
-        assert_eq!(Image::decode(&payload), Ok(photo()));
+    fn an_image_is_an_attachment() {
+        let payload = Image::new(photo(), vec![0, 255]).to_payload().unwrap();
+        let head = r#"{"media":"image/webp","file":"räume.webp","width":640,"height":480}"#;
+        assert_eq!(payload, Payload::attachment(head, [0, 255]));
+        assert_eq!(Image::from_payload(&payload).unwrap().head, photo());
     }
 
     #[test]
-    fn every_beginning_of_an_image_is_refused() {
-        let payload = photo().encode().unwrap().0;
-        for end in 0..payload.len() - photo().data.len() + 1 {
-            assert!(Image::decode(&Binary(payload.slice(..end))).is_err(), "{end}");
+    fn a_head_that_does_not_describe_an_image_is_refused() {
+        assert_eq!(photo().check(4), Ok(()));
+        for (wrong, error) in [
+            (ImageHead { media: "image/svg+xml".into(), ..photo() }, ImageError::Media),
+            (ImageHead { file: "ü".repeat(201), ..photo() }, ImageError::Name),
+            (ImageHead { width: 0, ..photo() }, ImageError::Sides),
+            (ImageHead { height: 0, ..photo() }, ImageError::Sides),
+        ] {
+            assert_eq!(wrong.check(4), Err(error), "{wrong:?}");
         }
+        let longest = ImageHead { file: "ü".repeat(200), ..photo() };
+        assert_eq!(longest.check(ImageHead::MAX_BYTES), Ok(()));
     }
 
     #[test]
-    fn a_document_with_scripts_is_no_image() {
-        let mut drawing = photo();
-        drawing.head.media = "image/svg+xml".into();
-        assert_eq!(drawing.encode().map(|_| ()), Err(ImageError::Media));
-        let mut flat = photo();
-        flat.head.height = 0;
-        assert_eq!(flat.encode().map(|_| ()), Err(ImageError::Sides));
-    }
-
-    #[test]
-    fn a_large_file_is_refused() {
-        let large = Image { data: vec![0; Image::MAX_BYTES + 1].into(), ..photo() };
-        assert_eq!(large.encode().map(|_| ()), Err(ImageError::Size));
+    fn an_empty_file_and_a_large_one_are_refused() {
+        for bytes in [0, ImageHead::MAX_BYTES + 1] {
+            assert_eq!(photo().check(bytes), Err(ImageError::Size), "{bytes}");
+        }
     }
 }

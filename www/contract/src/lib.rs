@@ -77,8 +77,8 @@ wirehub_common::contract! {
     channel Room { room } = "room:{room}": RoomMessage;
     /// The people who write in a room at the moment.
     channel TypingIn { room } = "typing:{room}": Typing;
-    /// The bytes of images: an [`Image`]. A page reads one from the history, by the [`ImageReference`] in a message.
-    channel Images { room } = "images:{room}": Binary;
+    /// Images, each with its description. A page reads one from the history, by the [`ImageReference`] in a message.
+    channel Images { room } = "images:{room}": Image;
 
     /// Readings of this machine or server, every one of them: a [`Frame`] for each reading. A slow reader is disconnected, and
     /// recovers what it missed.

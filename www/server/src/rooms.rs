@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
-use wirehub_common::contract::{Binary, Message};
+use wirehub_common::contract::Message;
 use wirehub_demo_contract::{
     ChatRoom, Cursor, Drawing, Image, ImageReference, LabMessage, Room, RoomInfo, RoomList, RoomMessage,
     RoomsResponse, Typing,
@@ -40,7 +40,7 @@ pub(crate) fn add(hub: Builder) -> Builder {
         .authorize_publish(pattern("cursors:*"), async |who, request| checked::<Cursor>(&who, &request))
         .authorize_publish(pattern("drawings:*"), async |who, request| checked::<Drawing>(&who, &request))
         .authorize_publish(pattern("lab:*"), async |who, request| checked::<LabMessage>(&who, &request))
-        .authorize_publish(pattern("images:*"), async |_, request| image(request))
+        .authorize_publish(pattern("images:*"), async |_, request| image(request.payload))
 }
 
 /// A pattern of this program itself.
@@ -65,10 +65,11 @@ fn checked<M: FromPeople>(who: &CallContext, request: &PublishRequest) -> Result
     message.to_payload().map_err(CallError::internal)
 }
 
-fn image(request: PublishRequest) -> Result<Payload, CallError> {
-    let image = Binary::from_payload(&request.payload).map_err(|error| out_of_bounds(error.to_string()))?;
-    Image::decode(&image).map_err(|error| out_of_bounds(error.to_string()))?;
-    Ok(request.payload)
+fn image(payload: Payload) -> Result<Payload, CallError> {
+    let image = Image::from_payload(&payload).map_err(|error| out_of_bounds(error.to_string()))?;
+    image.head.check(image.bytes.len()).map_err(|error| out_of_bounds(error.to_string()))?;
+    // As it came: there is nothing of the sender's to correct, and nothing is copied.
+    Ok(payload)
 }
 
 const TEXT: usize = 4_000;
@@ -208,7 +209,7 @@ pub(crate) async fn publish_list(hub: Hub) {
 
 #[cfg(test)]
 mod tests {
-    use wirehub_demo_contract::CursorPoint;
+    use wirehub_demo_contract::{CursorPoint, ImageHead};
 
     use super::*;
 
@@ -253,6 +254,17 @@ mod tests {
         assert!(stroke(vec![0.0]).check().is_err(), "half a point");
         assert!(stroke(vec![0.0, f64::INFINITY]).check().is_err());
         assert!(stroke(vec![0.5; 2_002]).check().is_err());
+    }
+
+    #[test]
+    fn only_images_are_published_as_images() {
+        let head = ImageHead { media: "image/png".into(), file: "a.png".into(), width: 1, height: 1 };
+        let png = Image::new(head, vec![1]).to_payload().unwrap();
+        assert_eq!(image(png.clone()).unwrap(), png, "as it came");
+        let empty = Payload::attachment(png.attachment_parts().unwrap().0, []);
+        for other in [empty, Payload::attachment("{}", [1]), Payload::bytes([1]), Payload::json("{}")] {
+            assert!(image(other.clone()).is_err(), "{other:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 import type { DemoClient } from '../client';
-import type { ImageHead, ImageReference } from '../generated/contract';
+import type { ImageReference } from '../generated/contract';
 import { accept, refuse, type Parsed } from '../parsed';
 import { sizeOf } from '../words';
 import type { LocalImage } from './message';
@@ -57,21 +57,25 @@ async function draw(bitmap: ImageBitmap, side: number): Promise<Made | undefined
   return blob === null ? undefined : { blob, width, height };
 }
 
-/** Puts an image into the history of the room's images, and returns its place there. */
-export async function upload(client: DemoClient, room: string, image: LocalImage, key: string): Promise<ImageReference> {
+/**
+ * Puts an image into the history of the room's images, and returns its place there. `progress` receives the sent part of a
+ * large one: 0 to 1.
+ */
+export async function upload(client: DemoClient, room: string, image: LocalImage, key: string, progress: (part: number) => void): Promise<ImageReference> {
   const { file, media, width, height, bytes } = image;
-  const position = await client.publish(`images:${room}`, encode({ file, media, width, height }, bytes), { key, timeout: TIMEOUT });
+  const attachment = { head: { file, media, width, height }, bytes };
+  const position = await client.publish(`images:${room}`, attachment, { key, timeout: TIMEOUT, onProgress: (sent, total) => progress(sent / total) });
   if (position === undefined) throw new Error('the server keeps no images');
   return { room, ...position, width, height, bytes: bytes.length, file };
 }
 
 /** The images of the conversations: each is read once, and the last ones stay in memory. */
 export class ImageStore {
-  readonly #client: () => DemoClient;
+  readonly #client: DemoClient;
   /** Addresses of this page, by the place of the image. */
   readonly #kept = new Map<string, Promise<string>>();
 
-  constructor(client: () => DemoClient) {
+  constructor(client: DemoClient) {
     this.#client = client;
   }
 
@@ -93,31 +97,10 @@ export class ImageStore {
   }
 
   async #read({ room, epoch, offset }: ImageReference): Promise<string> {
-    const page = await this.#client().history(`images:${room}`, { since: { epoch, offset: offset - 1 }, limit: 1, timeout: TIMEOUT });
-    const found = page.publications.find((publication) => publication.offset === offset);
-    const image = found === undefined ? undefined : decode(found.data);
-    if (image === undefined) throw new Error('the server has this image no more');
-    return URL.createObjectURL(new Blob([image.bytes], { type: image.media }));
-  }
-}
-
-/** The layout of an image: the length of the head in 4 bytes, the head as JSON, and the file. */
-function encode(head: ImageHead, bytes: Uint8Array): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify(head));
-  const payload = new Uint8Array(4 + json.length + bytes.length);
-  new DataView(payload.buffer).setUint32(0, json.length, true);
-  payload.set(json, 4);
-  payload.set(bytes, 4 + json.length);
-  return payload;
-}
-
-function decode(payload: Uint8Array): { readonly media: string; readonly bytes: Uint8Array<ArrayBuffer> } | undefined {
-  if (payload.length < 4) return undefined;
-  const length = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
-  try {
-    const head: ImageHead = JSON.parse(new TextDecoder().decode(payload.subarray(4, 4 + length)));
-    return MEDIA.includes(head.media) ? { media: head.media, bytes: payload.slice(4 + length) } : undefined;
-  } catch {
-    return undefined;
+    const page = await this.#client.history(`images:${room}`, { since: { epoch, offset: offset - 1 }, limit: 1, timeout: TIMEOUT });
+    const image = page.publications.find((publication) => publication.offset === offset)?.data;
+    if (image === undefined || !MEDIA.includes(image.head.media)) throw new Error('the server has this image no more');
+    // A copy, because the type of the bytes allows memory that is shared with a worker, and a blob does not.
+    return URL.createObjectURL(new Blob([image.bytes.slice()], { type: image.head.media }));
   }
 }

@@ -37,7 +37,7 @@ class Chat implements Mounted {
     this.#root = root;
     this.#app = app;
     root.append(...skeleton());
-    const images = new ImageStore(() => app.client);
+    const images = new ImageStore(app.client);
     const lightbox = new Lightbox(root);
     this.#side = new Side(app);
     this.#head = new Head(app);

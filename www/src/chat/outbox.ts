@@ -10,18 +10,21 @@ export interface Unsent {
   readonly id: string;
   readonly draft: Draft;
   readonly state: 'sending' | 'sent' | 'failed';
-  /** The part of an image that is on the server: 0 to 1. */
+  /** The part of the image that is sent: 0 to 1. */
   readonly progress: number | undefined;
   /** The reason for which sending failed. */
   readonly failure: string | undefined;
 }
 
-/** Sends a message with this id; the id makes repeating it harmless. `progress` reports the uploaded part of its image. */
+/** Sends a message with this id; the id makes repeating it harmless. `progress` reports the sent part of its image. */
 export type Deliver = (id: string, draft: Draft, progress: (part: number) => void) => Promise<void>;
 
 /** The messages that are not sent yet. One leaves only when it has arrived or is discarded. */
 export class Outbox {
+  /** There is another message, or one of them has another state. */
   readonly changes = new Listeners<void>();
+  /** More of an image is sent. */
+  readonly progressed = new Listeners<Unsent>();
   readonly #deliver: Deliver;
   #entries: readonly Unsent[] = [];
 
@@ -43,8 +46,8 @@ export class Outbox {
     return true;
   }
 
-  retry({ id }: Unsent): void {
-    const entry = this.#change(id, { state: 'sending', failure: undefined });
+  retry({ id, draft }: Unsent): void {
+    const entry = this.#change(id, { state: 'sending', progress: draft.image && 0, failure: undefined });
     if (entry !== undefined) void this.#send(entry);
   }
 
@@ -59,7 +62,10 @@ export class Outbox {
 
   async #send({ id, draft }: Unsent): Promise<void> {
     try {
-      await this.#deliver(id, draft, (progress) => this.#change(id, { progress }));
+      await this.#deliver(id, draft, (progress) => {
+        const entry = this.#replace(id, { progress });
+        if (entry !== undefined) this.progressed.notify(entry);
+      });
       // It is shown in its place as soon as it comes back.
       this.#change(id, { state: 'sent', progress: undefined });
     } catch (error) {
@@ -68,11 +74,16 @@ export class Outbox {
   }
 
   #change(id: string, change: Partial<Unsent>): Unsent | undefined {
+    const next = this.#replace(id, change);
+    if (next !== undefined) this.changes.notify();
+    return next;
+  }
+
+  #replace(id: string, change: Partial<Unsent>): Unsent | undefined {
     const before = this.#entries.find((entry) => entry.id === id);
     if (before === undefined) return undefined;
     const next = { ...before, ...change };
     this.#entries = this.#entries.map((entry) => (entry === before ? next : entry));
-    this.changes.notify();
     return next;
   }
 

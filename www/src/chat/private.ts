@@ -34,7 +34,7 @@ export class PrivateTalk implements Talk {
     this.#app = app;
     this.user = user;
     this.address = `@${user}`;
-    this.outbox = new Outbox((id, draft) => this.#deliver(id, draft));
+    this.outbox = new Outbox((id, draft, progress) => this.#deliver(id, draft, progress));
     app.links.add(() => this.changes.notify());
     app.people.changes.add(() => this.changes.notify());
   }
@@ -96,10 +96,10 @@ export class PrivateTalk implements Talk {
     this.changes.notify();
   }
 
-  async #deliver(id: string, { text, image }: Draft): Promise<void> {
+  async #deliver(id: string, { text, image }: Draft, progress: (part: number) => void): Promise<void> {
     const { client } = this.#app;
     // An image in a room with a name that nobody can guess is private.
-    const reference = image && (await upload(client, newId(), image, id));
+    const reference = image && (await upload(client, newId(), image, id, progress));
     await client.call('demo.send', { id, to: this.user, text, ...(reference && { image: reference }) }, { timeout: TIMEOUT });
   }
 }

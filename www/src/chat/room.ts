@@ -24,7 +24,7 @@ export class Room implements Talk {
   readonly address: RoomName;
   readonly isPrivate = false;
   readonly log = new Log();
-  readonly outbox = new Outbox((id, draft) => this.#deliver(id, draft));
+  readonly outbox = new Outbox((id, draft, progress) => this.#deliver(id, draft, progress));
   readonly changes = new Listeners<void>();
   readonly seenUpTo = undefined;
 
@@ -197,11 +197,11 @@ export class Room implements Talk {
     this.changes.notify();
   }
 
-  async #deliver(id: string, { text, image, reply }: Draft): Promise<void> {
+  async #deliver(id: string, { text, image, reply }: Draft, progress: (part: number) => void): Promise<void> {
     const { client, me } = this.#app;
     const said = { id, name: me.name, text };
     const message: RoomMessage =
-      image === undefined ? { kind: 'text', ...said, ...(reply !== undefined && { reply }) } : { kind: 'image', ...said, image: await upload(client, this.address, image, id) };
+      image === undefined ? { kind: 'text', ...said, ...(reply !== undefined && { reply }) } : { kind: 'image', ...said, image: await upload(client, this.address, image, id, progress) };
     // The id is the key too: a message that is repeated after a lost answer is published once.
     await client.publish(`room:${this.address}`, message, { key: id, timeout: TIMEOUT });
   }

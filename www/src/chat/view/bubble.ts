@@ -79,9 +79,20 @@ export function unsentBubble(entry: Unsent, me: Pick<Message, 'user' | 'name'>, 
     foot.append(make('p', { class: 'delivery' }, make('span', {}, `Not sent: ${failure ?? ''}`), ' ', retry, ' ', discard));
   } else if (!isConnected) foot.append(make('p', { class: 'delivery' }, 'Waiting for the connection'));
   else if (progress !== undefined) {
-    foot.append(make('progress', { class: 'upload', 'aria-label': 'Sending the image', max: 1, ...(progress > 0 && { value: progress }) }));
+    foot.append(make('p', { class: 'delivery upload' }, make('progress', { 'aria-label': `Sending ${draft.image?.file ?? 'the image'}`, max: 100 }), make('span', { class: 'numbers', 'aria-hidden': 'true' })));
+    showProgress(item, progress);
   } else foot.append(make('p', { class: 'visually-hidden' }, 'Sending…'));
   return item;
+}
+
+/** Shows how much of the image in an unsent message is sent. Before the first part, and for a small image, that is unknown. */
+export function showProgress(item: Element | null, progress: number): void {
+  const bar = item?.querySelector('progress');
+  if (bar === null || bar === undefined || progress === 0) return;
+  const percent = Math.floor(progress * 100);
+  bar.value = percent;
+  bar.setAttribute('aria-valuetext', `${percent} percent`);
+  bar.nextElementSibling?.replaceChildren(`${percent} %`);
 }
 
 /** Reserves the place of an image before it is there. */

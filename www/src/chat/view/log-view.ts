@@ -5,7 +5,7 @@ import { icon } from '../../icons';
 import { dayOf, namedList } from '../../words';
 import type { Entry, Message } from '../message';
 import type { Talk } from '../talk';
-import { bubble, thumbnail, unsentBubble } from './bubble';
+import { bubble, showProgress, thumbnail, unsentBubble } from './bubble';
 import { drawingOf, nameOf, REACTIONS } from './reactions';
 import { StickToBottom } from './stick-to-bottom';
 
@@ -79,6 +79,7 @@ export class LogView {
       talk.log.removed.add((entry) => this.#remove(entry), signal);
       talk.log.changed.add((message) => this.#showFoot(message), signal);
       talk.outbox.changes.add(() => this.#showUnsent(), signal);
+      talk.outbox.progressed.add(({ id, progress = 0 }) => showProgress(this.#outbox.querySelector(`[data-id="${id}"]`), progress), signal);
     }
     this.#showUnsent();
     this.showSeen();
