@@ -10,7 +10,13 @@ import { Lightbox } from './view/lightbox';
 import { LogView } from './view/log-view';
 import { Side } from './view/side';
 import { skeleton } from './view/skeleton';
-import './chat.css';
+// In the order of the cascade.
+import './styles/panel.css';
+import './styles/lists.css';
+import './styles/talk.css';
+import './styles/images.css';
+import './styles/marks.css';
+import './styles/composer.css';
 
 /**
  * Rooms and private messages. The conversations themselves are in `talks.ts`, because messages arrive also while another
