@@ -14,7 +14,8 @@ use wirehub_server::auth::Authenticated;
 use wirehub_server::engine::MemoryEngine;
 use wirehub_server::namespace::{History, Namespace};
 
-use crate::support::{CODECS, Client, Received, Server, SlowEngine, name, open_hub, subscribe, unsubscribe};
+use crate::slow_engine::SlowEngine;
+use crate::support::{CODECS, Client, Received, Server, name, open_hub, subscribe, unsubscribe};
 
 /// Hubs whose channels `kept:…` keep this many publications.
 fn hubs(size: usize) -> [Builder; 2] {
