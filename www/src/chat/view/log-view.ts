@@ -237,7 +237,7 @@ export class LogView {
   }
 }
 
-/** What else a person can try who is here for the first time, and perhaps alone. */
+/** The other panels, for a person who is here for the first time, and perhaps alone. */
 const TOUR = [
   { panel: 'charts', icon: 'charts', words: 'Watch this machine live' },
   { panel: 'alarms', icon: 'alarms', words: 'Raise an alarm' },

@@ -143,7 +143,7 @@ export class Side {
   }
 }
 
-/** What stands before the name: the picture of a person, or the sign of a room. */
+/** The mark before the name: the picture of a person, or the sign of a room. */
 function pictureOf({ address, title }: Pick<Talk, 'address' | 'title'>): readonly (Node | string)[] {
   return address.startsWith('@') ? [avatar(address.slice(1), title, 'small')] : ['#'];
 }
