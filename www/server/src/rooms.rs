@@ -262,7 +262,7 @@ mod tests {
         let png = Image::new(head, vec![1]).to_payload().unwrap();
         assert_eq!(image(png.clone()).unwrap(), png, "as it came");
         let empty = Payload::attachment(png.attachment_parts().unwrap().0, []);
-        for other in [empty, Payload::attachment("{}", [1]), Payload::bytes([1]), Payload::json("{}")] {
+        for other in [empty, Payload::attachment("{}", [1]), Payload::bytes(vec![1]), Payload::json("{}")] {
             assert!(image(other.clone()).is_err(), "{other:?}");
         }
     }
