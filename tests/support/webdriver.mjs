@@ -101,9 +101,12 @@ class Browser {
   }
 
   async stop() {
-    // Ends the browser. Killing the driver would leave it running.
-    if (this.#session !== undefined) await this.#ask('DELETE', this.#session);
-    for (const process of this.#processes) await end(process);
+    try {
+      // Ends the browser. Killing the driver would leave it running.
+      if (this.#session !== undefined) await this.#ask('DELETE', this.#session);
+    } finally {
+      for (const process of this.#processes) await end(process);
+    }
   }
 
   async #element(selector) {
@@ -122,27 +125,49 @@ class Browser {
 
 export class Firefox extends Browser {
   /** @param {Options} options */
-  static async start(options = {}) {
-    const driver = spawn(process.env['GECKODRIVER'] ?? 'geckodriver', ['--host', '127.0.0.1', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const address = await printed(driver, /Listening on (\S+)/);
-    const binary = process.env['FIREFOX'];
-    const firefox = { args: ['-headless'], ...(binary !== undefined && { binary }) };
-    return new Firefox(`http://${address}`, driver).begin(options, { 'moz:firefoxOptions': firefox });
+  static start(options = {}) {
+    return started(async (run) => {
+      const driver = run(process.env['GECKODRIVER'] ?? 'geckodriver', ['--host', '127.0.0.1', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const address = await printed(driver, /Listening on (\S+)/);
+      const binary = process.env['FIREFOX'];
+      const firefox = { args: ['-headless'], ...(binary !== undefined && { binary }) };
+      return new Firefox(`http://${address}`, driver).begin(options, { 'moz:firefoxOptions': firefox });
+    });
   }
 }
 
 export class WebKit extends Browser {
   /** @param {Options} options */
-  static async start(options = {}) {
-    const screen = spawn(process.env['XVFB'] ?? 'Xvfb', ['-displayfd', '1', '-screen', '0', '1280x800x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] });
-    const display = await printed(screen, /^(\d+)$/);
-    const port = await freePort();
-    // Without a language this browser takes the name of a missing one, `C`, for the user's, and `Intl` refuses it.
-    const environment = { ...process.env, DISPLAY: `:${display}`, LANG: 'en_GB.UTF-8' };
-    const driver = spawn(process.env['WEBKIT_DRIVER'] ?? 'WebKitWebDriver', ['--host=127.0.0.1', `--port=${port}`], { stdio: ['ignore', 'ignore', 'inherit'], env: environment });
-    const address = `http://127.0.0.1:${port}`;
-    await answers(`${address}/status`, driver);
-    return new WebKit(address, driver, screen).begin(options);
+  static start(options = {}) {
+    return started(async (run) => {
+      const screen = run(process.env['XVFB'] ?? 'Xvfb', ['-displayfd', '1', '-screen', '0', '1280x800x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] });
+      const display = await printed(screen, /^(\d+)$/);
+      const port = await freePort();
+      // Without a language this browser takes the name of a missing one, `C`, for the user's, and `Intl` refuses it.
+      const environment = { ...process.env, DISPLAY: `:${display}`, LANG: 'en_GB.UTF-8' };
+      const driver = run(process.env['WEBKIT_DRIVER'] ?? 'WebKitWebDriver', ['--host=127.0.0.1', `--port=${port}`], { stdio: ['ignore', 'ignore', 'inherit'], env: environment });
+      const address = `http://127.0.0.1:${port}`;
+      await answers(`${address}/status`, driver);
+      return new WebKit(address, driver, screen).begin(options);
+    });
+  }
+}
+
+/** The browser that `begin` makes with the programs that it runs. If that fails, they end. */
+async function started(begin) {
+  const processes = [];
+  const run = (program, args, options) => {
+    const process = spawn(program, args, options);
+    // A program that is missing prints nothing and answers nothing, which is noticed.
+    process.on('error', () => undefined);
+    processes.unshift(process);
+    return process;
+  };
+  try {
+    return await begin(run);
+  } catch (error) {
+    for (const process of processes) await end(process);
+    throw error;
   }
 }
 
@@ -170,7 +195,7 @@ async function freePort() {
 
 async function answers(url, driver) {
   const until = performance.now() + START;
-  while (driver.exitCode === null && performance.now() < until) {
+  while (driver.pid !== undefined && driver.exitCode === null && performance.now() < until) {
     if (await fetch(url).then((response) => response.ok, () => false)) return;
     await pause(20);
   }
@@ -178,7 +203,7 @@ async function answers(url, driver) {
 }
 
 async function end(process) {
-  if (process.exitCode !== null || process.signalCode !== null) return;
+  if (process.pid === undefined || process.exitCode !== null || process.signalCode !== null) return;
   const ended = once(process, 'exit');
   process.kill();
   await ended;

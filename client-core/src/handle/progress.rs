@@ -24,7 +24,7 @@ pub(super) type Watcher = Arc<dyn Fn(Progress) + Send + Sync>;
 
 impl Client {
     /// This handle, and the progress of its publishes and calls. Those that fit into one message of the WebSocket, of up
-    /// to 64 KiB, have none. For a slow reader the newest progress is kept. The stream ends when the handle and its clones
+    /// to 64 KiB, have none, and neither have calls that stream their responses. For a slow reader the newest progress is kept. The stream ends when the handle and its clones
     /// are dropped.
     ///
     /// ```

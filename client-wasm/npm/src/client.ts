@@ -136,8 +136,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /**
    * Begins again after the client was closed, with its options, its listeners and its last token, and waits like
    * {@link connect}. The `statechange` event from `closed` to `disconnected` comes at once. Subscriptions and commands of the
-   * time before have ended and stay so: subscribe again, after this call or in that event. While the client connects, a
-   * further call waits for the same connection.
+   * time before have ended and stay so: subscribe again, after this call or in that event. Another token in place of one that
+   * was refused is set there too, by {@link setToken}. While the client connects, a further call waits for the same
+   * connection.
    *
    * @throws {WirehubError} as for {@link connect}; BAD_REQUEST: the client is not closed.
    */

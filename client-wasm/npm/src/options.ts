@@ -78,9 +78,9 @@ export interface SendOptions {
 /** The options of everything that may be large. */
 export interface UploadOptions extends SendOptions {
   /**
-   * Shows the progress of a message that is larger than 64 KiB and travels in parts. It is called at most once for each
-   * part, with the bytes that the browser has sent, as far as it reports that, and with the size of the encoded message,
-   * a little more than that of its data. `sent` increases; it is `total` before the promise resolves. If the connection
+   * Shows the progress of a message that is larger than 64 KiB and travels in parts. It is called when the browser has sent
+   * more of it, usually once for each part, with the bytes that it has sent, as far as it reports that, and with the size of
+   * the encoded message, a little more than that of its data. `sent` increases; it is `total` before the promise resolves. If the connection
    * breaks and the message is sent again, `sent` starts over. Smaller messages and volatile ones have no progress.
    * Nothing is called after the promise has settled. An exception is reported like that of an event listener.
    */

@@ -68,11 +68,17 @@ fn checked<M: FromPeople>(who: &CallContext, request: &PublishRequest) -> Result
 fn image(payload: Payload) -> Result<Payload, CallError> {
     let image = Image::from_payload(&payload).map_err(|error| out_of_bounds(error.to_string()))?;
     image.head.check(image.bytes.len()).map_err(|error| out_of_bounds(error.to_string()))?;
+    // Unknown fields are passed over, whatever their size.
+    if payload.attachment_parts().is_none_or(|(head, _)| head.len() > IMAGE_HEAD) {
+        return Err(out_of_bounds("the description of the image is too long: send its own fields only"));
+    }
     // As it came: there is nothing of the sender's to correct, and nothing is copied.
     Ok(payload)
 }
 
 const TEXT: usize = 4_000;
+/// The maximum size of an image's description in bytes: the longest name of a file, with each character escaped, fits.
+const IMAGE_HEAD: usize = 4 * 1024;
 const ID: usize = 64;
 
 impl FromPeople for RoomMessage {
@@ -262,7 +268,12 @@ mod tests {
         let png = Image::new(head, vec![1]).to_payload().unwrap();
         assert_eq!(image(png.clone()).unwrap(), png, "as it came");
         let empty = Payload::attachment(png.attachment_parts().unwrap().0, []);
-        for other in [empty, Payload::attachment("{}", [1]), Payload::bytes(vec![1]), Payload::json("{}")] {
+        let long =
+            format!(r#"{{"media":"image/png","file":"a","width":1,"height":1,"x":"{}"}}"#, "x".repeat(5000));
+        let long = Payload::attachment(long, [1]);
+        for other in
+            [empty, long, Payload::attachment("{}", [1]), Payload::bytes(vec![1]), Payload::json("{}")]
+        {
             assert!(image(other.clone()).is_err(), "{other:?}");
         }
     }

@@ -1,3 +1,4 @@
+import { WirehubError } from '@wirehub/client';
 import type { App } from '../app';
 import { describe } from '../client';
 import type { AlarmMessage, AlarmProgress, RaiseRequest } from '../generated/contract';
@@ -93,7 +94,9 @@ export class AlarmDesk {
         this.#changed();
       }
     } catch (error) {
-      if (this.#app.link.kind === 'connected') console.warn(`the alarm ${id} is not watched any more`, error);
+      // A server that stops ends streams first. The next connection begins again.
+      const isOfStop = error instanceof WirehubError && error.temporary;
+      if (this.#app.link.kind === 'connected' && !isOfStop) console.warn(`the alarm ${id} is not watched any more`, error);
     }
   }
 

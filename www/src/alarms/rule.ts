@@ -56,6 +56,7 @@ export class RuleCard {
       void this.#save();
     });
     app.eachLife((signal) => {
+      this.#watched = undefined;
       app.client.subscribe('rules:threshold', { history: 1 }).addEventListener('publication', ({ publication }) => this.#show(publication.data), { signal });
       app.client.call('demo.meters', {}).then(({ sources }) => this.#offer(sources), (error: unknown) => setText(this.#note, `The readings are not known: ${describe(error)}`));
     });

@@ -22,7 +22,7 @@ export class SeenMark {
     this.#place = recall(this.#key);
     window.addEventListener('storage', ({ key, newValue }) => {
       const place = key === this.#key ? parse(newValue) : undefined;
-      if (place === undefined || place.epoch !== this.#place?.epoch || place.offset <= this.#place.offset) return;
+      if (place === undefined || (place.epoch === this.#place?.epoch && place.offset <= this.#place.offset)) return;
       this.#place = place;
       moved(place);
     }, { signal });

@@ -77,15 +77,9 @@ pub(super) fn ensure(
     packages: &mut SystemPackages,
     geckodriver: PathBuf,
 ) -> Result<Browsers> {
-    let missing: Vec<&str> = [CHROMIUM, CHROMEDRIVER, FIREFOX, WEBKIT_DRIVER, XVFB]
-        .iter()
-        .filter(|program| program.find().is_none())
-        .map(|program| program.debian_package)
-        .collect();
-    if !missing.is_empty() && packages.available() {
-        let what = format!("installing {}", missing.join(", "));
-        let step = Step { name: "browsers", what: &what, slow: Some("1 to 3 min") };
-        console.step(step, |log| packages.install(log, &missing))?;
+    install(&[CHROMIUM, CHROMEDRIVER, FIREFOX], "browsers", console, packages)?;
+    if let Err(error) = install(&[WEBKIT_DRIVER, XVFB], "webkit", console, packages) {
+        console.ready("webkit", &format!("can't be installed ({error})"));
     }
     Ok(Browsers {
         chromium: CHROMIUM.require(console)?,
@@ -94,6 +88,20 @@ pub(super) fn ensure(
         geckodriver,
         webkit: WebKit::find(console),
     })
+}
+
+fn install(programs: &[Program], name: &str, console: &Console, packages: &mut SystemPackages) -> Result<()> {
+    let missing: Vec<&str> = programs
+        .iter()
+        .filter(|program| program.find().is_none())
+        .map(|program| program.debian_package)
+        .collect();
+    if missing.is_empty() || !packages.available() {
+        return Ok(());
+    }
+    let what = format!("installing {}", missing.join(", "));
+    let step = Step { name, what: &what, slow: Some("1 to 3 min") };
+    console.step(step, |log| packages.install(log, &missing))
 }
 
 impl Browsers {

@@ -24,13 +24,15 @@ export class Connection extends Store<Connected> {
   protected override begin(): () => void {
     // A provider that comes back, or whose client was refused.
     if (this.#make && this.value().client.state === 'closed') this.set({ client: this.#make(), reopened: 0 });
-    const { client } = this.value();
+    const { client, reopened } = this.value();
     const changed = ({ previous }: StateChangeEvent): void => {
       if (previous === 'closed') this.set({ client, reopened: this.value().reopened + 1 });
     };
     client.addEventListener('statechange', changed);
     client.connect().catch((error: WirehubError) => {
-      if (this.value().client === client) this.set({ ...this.value(), error });
+      const now = this.value();
+      // The error of a life that is over is none of the present one.
+      if (now.client === client && now.reopened === reopened) this.set({ ...now, error });
     });
     return () => {
       client.removeEventListener('statechange', changed);

@@ -157,7 +157,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       const page = await open(t, 'ann');
       const size = 900_000;
       const steps = await page.evaluate(upload, size);
-      assert.ok(steps.length > 1 && steps.length <= Math.ceil(size / (16 * 1024 - 32)), `${steps.length} steps`);
+      assert.ok(steps.length > 1, `${steps.length} steps`);
       const [last, total] = steps.at(-1);
       assert.ok(last === total && total > size && total < size + 200, `${last} of ${total}`);
       assert.ok(steps.every(([sent], at) => at === 0 || sent > steps[at - 1][0]), `${steps}`);

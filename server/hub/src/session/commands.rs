@@ -46,9 +46,10 @@ impl Session {
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
             Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
-            // Commands in flight may end; no new one begins. A client repeats a command without an answer after the reconnect.
-            // With an error here, its application would have to.
-            _ if self.extras.as_ref().is_some_and(|extras| extras.is_stopping()) => Ok(None),
+            // Commands in flight may end; no new one begins.
+            request if self.extras.as_ref().is_some_and(|extras| extras.is_stopping()) => {
+                if is_repeated(&request) { Ok(None) } else { Err(stopping()) }
+            }
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(id, unsubscribe),
             Request::Publish(publish) => self.publish(id, publish),
@@ -400,10 +401,21 @@ fn check_key(key: &str) -> Result<(), ErrorInfo> {
     Err(invalid(format!("the key has more than {MAX} bytes: make it of 128 random bits")))
 }
 
-/// The end of a stream by a stop.
+/// Whether a client sends this command again over its next connection, if it has no answer. With an error, its application would have
+/// to.
+fn is_repeated(request: &Request) -> bool {
+    match request {
+        Request::Publish(publish) => !publish.key.is_empty(),
+        Request::Call(call) => !call.key.is_empty(),
+        Request::History(_) | Request::Presence(_) => false,
+        _ => true,
+    }
+}
+
+/// The end of a stream by a stop, and the answer to a command during a stop that no client repeats by itself.
 fn stopping() -> ErrorInfo {
     ErrorInfo {
-        message: "the server is stopping: call again after the reconnect".into(),
+        message: "the server is stopping: try again after the reconnect".into(),
         temporary: true,
         ..ErrorInfo::from_code(ErrorCode::UNAVAILABLE)
     }

@@ -34,11 +34,16 @@ async fn a_stop_waits_for_calls_in_flight_and_leaves_new_commands_to_the_next_co
         tokio::spawn(async move { hub.shutdown(Duration::from_secs(30)).await })
     };
     tokio::task::yield_now().await;
-    client
-        .send(Request::Publish(Publish { channel: a(), payload: Payload::json("1"), key: String::new() }))
-        .await;
-    // The stop begins to wait and the publish arrives before the call ends.
-    tokio::task::yield_now().await;
+    let publish =
+        |key: &str| Request::Publish(Publish { channel: a(), payload: Payload::json("1"), key: key.into() });
+    // The client sends it again after the reconnect, because of its key.
+    client.send(publish("k")).await;
+    // Nobody sends this one again.
+    client.send(publish("")).await;
+    let ServerFrame::Reply(Reply { result: Err(error), .. }) = client.frame().await else {
+        panic!("no error")
+    };
+    assert_eq!((error.code, error.temporary), (ErrorCode::UNAVAILABLE, true));
     assert_eq!(client.start.elapsed(), Duration::ZERO);
     finish.notify_one();
     assert!(matches!(
