@@ -46,7 +46,7 @@ export class Person {
     });
     if (name !== undefined) await context.addInitScript(haveName, [name, newKey()]);
     person.page = await person.#watch(context);
-    prepare(person.page);
+    await prepare(person.page);
     await person.page.goto(address);
     return person;
   }
