@@ -511,7 +511,8 @@ impl<L: Listener> Core<L> {
                 if core::mem::take(pong_due) {
                     return Some(Transmit::Send(Bytes::new()));
                 }
-                if !writable {
+                // A server that has given the time of the reconnect reads nothing more: commands wait for the next connection.
+                if !writable || self.retry_after.is_some() {
                     return None;
                 }
                 let message = self.next_message().map(Transmit::Send);

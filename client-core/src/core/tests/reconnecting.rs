@@ -32,6 +32,20 @@ fn the_server_can_set_the_time_of_the_reconnect() {
     client.establish();
 }
 
+#[test]
+fn commands_behind_the_farewell_of_the_server_wait_for_the_next_connection() {
+    let mut client = Client::connected();
+    let disconnect = Disconnect { code: CloseCode::SHUTDOWN, reason: String::new(), retry_after: Some(0) };
+    client.receive([ServerFrame::Push(Push::Disconnect(disconnect))]);
+    // If it had been sent, it could not be repeated: this server remembers no keys.
+    client.publish("1");
+    assert!(client.sent().is_empty());
+    client.core.handle_close(client.now, CloseCode::SHUTDOWN, "");
+    client.wait();
+    client.establish();
+    assert!(matches!(client.sent()[..], [Command { request: Request::Publish(_), .. }]));
+}
+
 /// The delay before the next attempt, after a connection that lasted this long.
 fn delay_after(client: &mut Client, lived: Duration) -> Duration {
     client.establish();
