@@ -10,9 +10,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 
+import { freePort } from './ports.mjs';
 import { Program } from './program.mjs';
 
 export class Document {
@@ -32,7 +32,7 @@ export class Document {
     document.#folder = folder;
     document.#environment = { ...environment, PATH: [...programs, process.env['PATH']].join(delimiter) };
     document.#repository = repository;
-    for (const port of ports) document.#ports.set(port, await freePort());
+    for (const port of ports) document.#ports.set(port, String(await freePort()));
     try {
       for (const block of blocksOf(await readFile(file, 'utf8'))) await document.#follow(block);
     } catch (error) {
@@ -92,13 +92,4 @@ function blocksOf(document) {
     blocks.push({ line: document.slice(0, match.index).split('\n').length, words: words.split(' '), text });
   }
   return blocks;
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return String(port);
 }

@@ -5,9 +5,10 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
+
+import { freePort } from './ports.mjs';
 
 /** The time limit for the start of a driver, in ms. */
 const START = 20_000;
@@ -142,6 +143,7 @@ export class WebKit extends Browser {
     return started(async (run) => {
       const screen = run(process.env['XVFB'] ?? 'Xvfb', ['-displayfd', '1', '-screen', '0', '1280x800x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] });
       const display = await printed(screen, /^(\d+)$/);
+      // This driver takes no port 0 and prints nothing.
       const port = await freePort();
       // Without a language this browser takes the name of a missing one, `C`, for the user's, and `Intl` refuses it.
       const environment = { ...process.env, DISPLAY: `:${display}`, LANG: 'en_GB.UTF-8' };
@@ -181,16 +183,6 @@ async function printed(process, pattern) {
   process.stdout.resume();
   if (found !== undefined) return found;
   throw new Error(`${process.spawnfile} ended or was silent for ${START / 1000} s instead of printing ${pattern}`);
-}
-
-/** This driver takes no port 0 and prints nothing. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function answers(url, driver) {

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { blockOf, run } from '../project.mjs';
 import { built, Program } from '../../support/program.mjs';
 import { heard, inTwoPages } from '../pages.mjs';
-import { freePort, HERE, program, project, running } from './place.mjs';
+import { freePort } from '../../support/ports.mjs';
+import { HERE, program, project, running } from './place.mjs';
 
 // The server's address is in the address of the page, as a server renders the page without it.
 const PAGE = `import { Suspense } from 'react';

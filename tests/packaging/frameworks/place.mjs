@@ -2,7 +2,6 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -19,15 +18,6 @@ export const node = (version) => join(HERE, `../node-versions/node_modules/node-
 
 /** Makes a project of these files, and installs the package like a user. The folder's own packages stay as they are. */
 export const project = (name, files) => projectIn(join(HERE, 'projects'), name, files, ['--no-package-lock', '--omit=peer']);
-
-/** A port that is free now. */
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Runs a program until `use` has used it; it is ready when it prints `ready`. */
 export async function running(command, args, { ready, ...options }, use) {
