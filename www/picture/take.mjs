@@ -45,6 +45,8 @@ async function scene() {
   await linus.inRoom('lobby');
   await ada.say('The new pumps are in. Who can see them from the quay?');
   await grace.page.setInputFiles('#file', { name: 'sunset.png', mimeType: 'image/png', buffer: await png(SUNSET) });
+  // The page reads the file first. A message that is sent before has no image.
+  await grace.page.waitForSelector('.tray-image img');
   await grace.page.fill('#message', 'I can. Quiet so far, and what a light!');
   await grace.page.press('#message', 'Enter');
   await ada.hears('I can. Quiet so far, and what a light!');
